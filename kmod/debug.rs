@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files in debugfs. For people and tests; no ABI.
+
+use crate::veic::Veic;
+use kernel::{
+    debugfs::{
+        Dir,
+        File, //
+    },
+    fmt,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// The files of a controller; gone when dropped.
+#[pin_data]
+pub(crate) struct Files {
+    #[pin]
+    counters: File<Arc<Veic>>,
+    #[pin]
+    vms: File<Arc<Veic>>,
+    #[pin]
+    routes: File<Arc<Veic>>,
+    #[pin]
+    harts: File<Arc<Veic>>,
+    dir: Dir,
+}
+
+impl Files {
+    /// Creates the files.
+    pub(crate) fn new(veic: &Arc<Veic>) -> impl PinInit<Self, Error> + use<'_> {
+        let dir = Dir::new(c"haiov");
+
+        try_pin_init!(Self {
+            counters <- dir.read_callback_file(c"counters", veic.clone(), &counters),
+            vms <- dir.read_callback_file(c"vms", veic.clone(), &vms),
+            routes <- dir.read_callback_file(c"routes", veic.clone(), &routes),
+            harts <- dir.read_callback_file(c"harts", veic.clone(), &harts),
+            dir,
+        })
+    }
+}
+
+fn counters(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Ok(counters) = veic.regs().counters() else {
+        return Ok(());
+    };
+
+    writeln!(f, "hits {}", counters.hits)?;
+    writeln!(f, "misses {}", counters.misses)?;
+    writeln!(f, "walks {}", counters.walks)?;
+    writeln!(f, "sent {}", counters.sent)?;
+    writeln!(f, "coalesced {}", counters.coalesced)
+}
+
+fn vms(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    veic.for_each_vm(|vm| {
+        writeln!(
+            f,
+            "vmid={} veirqs={} routes={} fallbacks={} dropped={}",
+            vm.vmid(),
+            vm.nr_veirqs(),
+            vm.nr_routes(),
+            vm.fallbacks(),
+            vm.dropped(),
+        )
+    })
+}
+
+fn routes(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    veic.for_each_route(|route, hart, veiid| {
+        writeln!(
+            f,
+            "vmid={} veirq={} hart={} cpu={} veiid={} pending={} delivered={} fallbacks={} \
+             throttled={}",
+            route.vm().vmid(),
+            route.veirq(),
+            hart.index(),
+            hart.cpu(),
+            veiid,
+            u8::from(hart.is_pending(veiid)),
+            route.delivered(),
+            route.fallbacks(),
+            route.throttled(),
+        )
+    })
+}
+
+fn harts(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    veic.for_each_hart(|hart| {
+        writeln!(
+            f,
+            "hart={} cpu={} online={} free={} used={} eie={} eip={} throttled={}",
+            hart.hart,
+            hart.cpu,
+            u8::from(hart.online),
+            hart.free,
+            hart.used,
+            hart.enabled,
+            hart.pending,
+            hart.throttled,
+        )
+    })
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! /dev/haiov: file descriptors, and which ioctl is which command.
+
+use crate::{
+    command::{
+        Command,
+        Counts,
+        Object, //
+    },
+    copy_in,
+    ids::IdTable,
+    uapi, //
+};
+use kernel::{
+    fs::File,
+    ioctl::_IO,
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceRegistration, //
+    },
+    new_mutex,
+    prelude::*,
+    seq_file::SeqFile,
+    seq_print,
+    sync::Mutex,
+    uaccess::UserPtr, //
+};
+
+/// Objects that a file descriptor can have: more than there are VEIIDs in a large machine.
+const OBJECTS_MAX: usize = 1 << 20;
+
+/// An open /dev/haiov.
+#[pin_data(PinnedDrop)]
+pub(crate) struct DeviceFile {
+    /// First in the lock order (`veic.rs`). Held while a command runs, so that commands on one file
+    /// descriptor come one after the other.
+    #[pin]
+    objects: Mutex<IdTable<Object>>,
+    counts: Counts,
+}
+
+/// One row of [`COMMANDS`].
+struct Row {
+    ioctl: u32,
+    run: fn(&DeviceFile, UserPtr) -> Result,
+}
+
+const fn row<C: Command>() -> Row {
+    Row {
+        ioctl: _IO(uapi::HAIOV_TYPE, C::NUMBER),
+        run: run::<C>,
+    }
+}
+
+/// All ioctls.
+const COMMANDS: &[Row] = &[
+    row::<uapi::haiov_info>(),
+    row::<uapi::haiov_destroy>(),
+    row::<uapi::haiov_vm_create>(),
+    row::<uapi::haiov_vm_query>(),
+    row::<uapi::haiov_route_add>(),
+    row::<uapi::haiov_route_move>(),
+    row::<uapi::haiov_route_query>(),
+];
+
+/// Reads the argument of a command, checks it, and executes the command.
+fn run<C: Command>(file: &DeviceFile, arg: UserPtr) -> Result {
+    let (command, reply) = copy_in::read::<C>(arg, C::MIN_SIZE)?;
+    command.check()?;
+    command.execute(&mut file.objects.lock(), &file.counts, &reply)
+}
+
+#[vtable]
+impl MiscDevice for DeviceFile {
+    type Ptr = Pin<KBox<Self>>;
+
+    fn open(_: &File, _: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr> {
+        KBox::pin_init(
+            pin_init!(Self {
+                objects <- new_mutex!(IdTable::new(OBJECTS_MAX)),
+                counts: Counts::new(),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    fn ioctl(this: Pin<&Self>, _: &File, cmd: u32, arg: usize) -> Result<isize> {
+        let row = COMMANDS.iter().find(|row| row.ioctl == cmd).ok_or(ENOTTY)?;
+
+        (row.run)(this.get_ref(), UserPtr::from_addr(arg))?;
+        Ok(0)
+    }
+
+    fn show_fdinfo(this: Pin<&Self>, m: &SeqFile, _: &File) {
+        seq_print!(
+            m,
+            "haiov-vms:\t{}\nhaiov-routes:\t{}\n",
+            this.counts.vms(),
+            this.counts.routes(),
+        );
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for DeviceFile {
+    fn drop(self: Pin<&mut Self>) {
+        let mut objects = self.objects.lock();
+
+        // Leaf first.
+        objects.drain(Object::is_leaf).for_each(drop);
+        objects.drain(|_| true).for_each(drop);
+    }
+}

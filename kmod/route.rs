@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Routes: a VEIRQ of a VM, the eventfd that it signals, and the counters.
+
+use crate::{
+    eventfd::EventFd,
+    veic::Control,
+    veiid::Veiid,
+    vm::Vm, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        LockedBy,
+        Mutex, //
+    },
+};
+
+/// Where a route arrives.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    /// Which of the controller's harts, as an index of [`Control`] and the like.
+    pub(crate) hart: usize,
+    pub(crate) veiid: Veiid,
+}
+
+/// A route.
+pub(crate) struct Route {
+    vm: Arc<Vm>,
+    veirq: u16,
+    eventfd: EventFd,
+    delivered: Atomic<u64>,
+    fallbacks: Atomic<u64>,
+    throttled: Atomic<u64>,
+    /// `None` before it is in place, and again when the controller is gone.
+    place: LockedBy<Option<Place>, Control>,
+}
+
+impl Route {
+    /// Creates a route that is not in place yet.
+    pub(crate) fn new(
+        vm: Arc<Vm>,
+        veirq: u16,
+        eventfd: EventFd,
+        control: &Mutex<Control>,
+    ) -> Result<Arc<Self>> {
+        Ok(Arc::new(
+            Self {
+                vm,
+                veirq,
+                eventfd,
+                delivered: Atomic::new(0),
+                fallbacks: Atomic::new(0),
+                throttled: Atomic::new(0),
+                place: LockedBy::new(control, None),
+            },
+            GFP_KERNEL_ACCOUNT,
+        )?)
+    }
+
+    /// The VM that sends.
+    pub(crate) fn vm(&self) -> &Arc<Vm> {
+        &self.vm
+    }
+
+    /// The VEIRQ that it sends.
+    pub(crate) fn veirq(&self) -> u16 {
+        self.veirq
+    }
+
+    /// Where the route arrives.
+    pub(crate) fn place(&self, control: &Control) -> Option<Place> {
+        *self.place.access(control)
+    }
+
+    /// Changes where the route arrives, and returns where it did.
+    pub(crate) fn set_place(&self, control: &mut Control, place: Option<Place>) -> Option<Place> {
+        core::mem::replace(self.place.access_mut(control), place)
+    }
+
+    /// An event came by interrupt. Any context but that of an NMI.
+    #[inline]
+    pub(crate) fn signal_interrupt(&self) {
+        // Counted first: who has seen the event finds it counted.
+        self.delivered.add(1, Relaxed);
+        self.eventfd.signal();
+    }
+
+    /// An event came by a send that the hardware refused.
+    pub(crate) fn signal_fallback(&self) {
+        self.fallbacks.add(1, Relaxed);
+        self.eventfd.signal();
+    }
+
+    /// The route went over its rate.
+    pub(crate) fn count_throttled(&self) {
+        self.throttled.add(1, Relaxed);
+    }
+
+    /// Events that came by interrupt.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.delivered.load(Relaxed)
+    }
+
+    /// Events that came by a refused send.
+    pub(crate) fn fallbacks(&self) -> u64 {
+        self.fallbacks.load(Relaxed)
+    }
+
+    /// Times that the route went over its rate.
+    pub(crate) fn throttled(&self) -> u64 {
+        self.throttled.load(Relaxed)
+    }
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * HA-IOV: notifications that a guest sends without leaving the guest.
+ *
+ * This header is the only definition of the user interface of the haiov
+ * module. User-space bindings are generated from it.
+ */
+#ifndef _UAPI_LINUX_HAIOV_H
+#define _UAPI_LINUX_HAIOV_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/**
+ * DOC: Objects
+ *
+ * A file descriptor of /dev/haiov owns a set of objects. Each has a 64-bit id,
+ * which is valid on that file descriptor only:
+ *
+ *  - A *VM* binds a KVM virtual machine to a VMID of the Virtual Event
+ *    Interrupt Controller (VEIC). From then on every vCPU of that machine can
+ *    send Virtual Event Interrupt Requests (VEIRQs).
+ *  - A *route* connects one VEIRQ of a VM with an eventfd, by way of a CPU of
+ *    the host. When the guest sends the VEIRQ, that CPU is interrupted and
+ *    signals the eventfd; the guest goes on.
+ *
+ * An id carries a generation: the id of a destroyed object stays invalid also
+ * when its place is taken by another one. 0 is never an id.
+ *
+ * Objects die by HAIOV_DESTROY, leaf first, or with the last reference to
+ * their file descriptor. Everything is undone by then: no event that the guest
+ * sends later arrives anywhere, and nothing is left in the hardware. A VM
+ * keeps its KVM virtual machine alive, a route keeps its eventfd alive, and
+ * neither depends on the file descriptors that were passed in.
+ *
+ * A route does not count: sends that come before the interrupt of the first
+ * one is taken are one event (they coalesce), as with an eventfd. An event
+ * that was sent while its route was in place is seen at least once, also when
+ * the route moves to another CPU meanwhile.
+ */
+
+/**
+ * DOC: General ioctl format
+ *
+ * Every structure begins with __u32 size, which the caller sets to the size of
+ * the structure that it was compiled with:
+ *
+ *  - A size that is smaller than the first published version of the structure
+ *    is refused.
+ *  - A structure that is longer than what the module knows is accepted if
+ *    everything past the known part is zero; that part is left alone.
+ *  - Reserved fields and unknown flags must be zero.
+ *  - Fields whose name begins with out, and those of struct haiov_info after
+ *    flags, are written by the module when the call succeeds; what they hold
+ *    before does not matter.
+ *
+ * Features are bits in the answer of HAIOV_INFO; there is no version number.
+ *
+ * Errors have one meaning everywhere:
+ *
+ *  - ENOTTY: The ioctl number is not known.
+ *  - EFAULT: The structure cannot be read or written.
+ *  - E2BIG: The structure is longer than known, with something other than zero
+ *    in the unknown part, or it is longer than 4096 bytes.
+ *  - EINVAL: size is too small, an unknown flag or a reserved field is not
+ *    zero, a field is out of its range, or a file descriptor is of the wrong
+ *    kind.
+ *  - EBADF: A file descriptor in the structure is not open.
+ *  - EOPNOTSUPP: This machine has no Xhaiov or no VEIC. HAIOV_INFO alone
+ *    answers, with no feature set.
+ *  - ENOENT: The id does not exist on this file descriptor, or names an object
+ *    of another kind.
+ *  - EEXIST: The VEIRQ of that VM has a route already.
+ *  - EBUSY: The object is in use: a VM with routes cannot be destroyed, a KVM
+ *    virtual machine cannot be bound twice.
+ *  - ENODEV: The CPU is offline, or has no VEIC file.
+ *  - ENOSPC: No VMID, or no VEIID on that CPU, is free.
+ *  - ENOMEM: Out of memory, or out of ids of this file descriptor.
+ *
+ * The structure is checked first (EFAULT, E2BIG, EINVAL for size, flags and
+ * reserved fields), then the hardware (EOPNOTSUPP), then the rest. A call that
+ * fails changes nothing.
+ */
+
+/** define HAIOV_TYPE - The type of all ioctl numbers here. */
+#define HAIOV_TYPE 0xB9
+
+/* Numbers of the ioctls; groups of 16 by object. */
+enum {
+	HAIOV_CMD_INFO = 0x00,
+	HAIOV_CMD_DESTROY = 0x01,
+	HAIOV_CMD_VM_CREATE = 0x10,
+	HAIOV_CMD_VM_QUERY = 0x11,
+	HAIOV_CMD_ROUTE_ADD = 0x20,
+	HAIOV_CMD_ROUTE_MOVE = 0x21,
+	HAIOV_CMD_ROUTE_QUERY = 0x22,
+};
+
+/** define HAIOV_FEATURE_VEI - Routes from VEIRQs to eventfds work. */
+#define HAIOV_FEATURE_VEI (1ULL << 0)
+
+/**
+ * struct haiov_info - ioctl(HAIOV_INFO)
+ * @size: sizeof(struct haiov_info)
+ * @flags: Must be 0
+ * @features: HAIOV_FEATURE_* of this machine, 0 without the hardware
+ * @nr_harts: Harts that the VEIC serves
+ * @nr_veiids: VEIIDs of each hart; VEIID 0 is never used
+ * @cache_entries: Entries of the route cache of each hart, 0 for none
+ * @max_veirqs: Largest nr_veirqs that HAIOV_VM_CREATE accepts
+ *
+ * Tell what this machine can do. Works without the hardware; all figures are
+ * then 0.
+ */
+struct haiov_info {
+	__u32 size;
+	__u32 flags;
+	__u64 features;
+	__u32 nr_harts;
+	__u32 nr_veiids;
+	__u32 cache_entries;
+	__u32 max_veirqs;
+};
+#define HAIOV_INFO _IO(HAIOV_TYPE, HAIOV_CMD_INFO)
+
+/**
+ * struct haiov_destroy - ioctl(HAIOV_DESTROY)
+ * @size: sizeof(struct haiov_destroy)
+ * @flags: Must be 0
+ * @id: A VM or a route
+ *
+ * Destroy an object. When this returns, the object's hardware resources are
+ * free and no event of it will be delivered any more. An event that a route
+ * had accepted before is signaled before this returns.
+ *
+ * ENOENT: no such id. EBUSY: a VM that still has routes.
+ */
+struct haiov_destroy {
+	__u32 size;
+	__u32 flags;
+	__u64 id;
+};
+#define HAIOV_DESTROY _IO(HAIOV_TYPE, HAIOV_CMD_DESTROY)
+
+/**
+ * struct haiov_vm_create - ioctl(HAIOV_VM_CREATE)
+ * @size: sizeof(struct haiov_vm_create)
+ * @flags: Must be 0
+ * @kvm_fd: File descriptor of a KVM virtual machine (KVM_CREATE_VM)
+ * @nr_veirqs: Number of VEIRQs, 1 to max_veirqs; VEIRQs are 0 to
+ *             nr_veirqs - 1
+ * @out_vm_id: Id of the new VM
+ * @out_vmid: VMID that the hardware knows it by; for debugging
+ * @__reserved: Must be 0
+ *
+ * Bind a KVM virtual machine: all its vCPUs, those created later included, may
+ * send VEIRQs. Until routes exist every send is refused by the hardware,
+ * caught by KVM, dropped and counted.
+ *
+ * EBADF, EINVAL: kvm_fd is not open, or no KVM virtual machine. EINVAL:
+ * nr_veirqs out of range. EBUSY: bound already, here or on another file
+ * descriptor. ENOSPC: no VMID is free.
+ */
+struct haiov_vm_create {
+	__u32 size;
+	__u32 flags;
+	__s32 kvm_fd;
+	__u32 nr_veirqs;
+	__u64 out_vm_id;
+	__u32 out_vmid;
+	__u32 __reserved;
+};
+#define HAIOV_VM_CREATE _IO(HAIOV_TYPE, HAIOV_CMD_VM_CREATE)
+
+/**
+ * struct haiov_vm_query - ioctl(HAIOV_VM_QUERY)
+ * @size: sizeof(struct haiov_vm_query)
+ * @flags: Must be 0
+ * @vm_id: The VM
+ * @out_vmid: As in struct haiov_vm_create
+ * @out_nr_routes: Routes that exist now
+ * @out_fallbacks: Sends that the hardware refused and that the module
+ *                 delivered itself
+ * @out_dropped: Sends that the hardware refused and that had no route, or were
+ *               no VEIRQ of this VM
+ *
+ * Query a VM. ENOENT: no such id, or not a VM.
+ */
+struct haiov_vm_query {
+	__u32 size;
+	__u32 flags;
+	__u64 vm_id;
+	__u32 out_vmid;
+	__u32 out_nr_routes;
+	__u64 out_fallbacks;
+	__u64 out_dropped;
+};
+#define HAIOV_VM_QUERY _IO(HAIOV_TYPE, HAIOV_CMD_VM_QUERY)
+
+/**
+ * define HAIOV_ROUTE_CPU - The CPU is given.
+ *
+ * Without it, the module takes the online CPU that has the most free VEIIDs.
+ */
+#define HAIOV_ROUTE_CPU (1U << 0)
+
+/**
+ * struct haiov_route_add - ioctl(HAIOV_ROUTE_ADD)
+ * @size: sizeof(struct haiov_route_add)
+ * @flags: HAIOV_ROUTE_CPU or 0
+ * @vm_id: The VM
+ * @veirq: The VEIRQ, less than the VM's nr_veirqs
+ * @eventfd: File descriptor of an eventfd, signaled for each event
+ * @cpu: With HAIOV_ROUTE_CPU the CPU that takes the interrupt, else 0
+ * @__reserved: Must be 0
+ * @out_route_id: Id of the new route
+ * @out_veiid: VEIID that the route occupies on that CPU; for debugging
+ * @out_cpu: The CPU
+ *
+ * Connect a VEIRQ with an eventfd. Several routes may share an eventfd.
+ *
+ * ENOENT: no such id, or not a VM. EBADF, EINVAL: eventfd is not open, or not
+ * an eventfd. EINVAL: veirq or cpu out of range, or cpu without
+ * HAIOV_ROUTE_CPU. EEXIST: the VEIRQ has a route. ENODEV: the CPU is offline
+ * or has no VEIC file. ENOSPC: no VEIID is free there, or anywhere.
+ */
+struct haiov_route_add {
+	__u32 size;
+	__u32 flags;
+	__u64 vm_id;
+	__u32 veirq;
+	__s32 eventfd;
+	__u32 cpu;
+	__u32 __reserved;
+	__u64 out_route_id;
+	__u32 out_veiid;
+	__u32 out_cpu;
+};
+#define HAIOV_ROUTE_ADD _IO(HAIOV_TYPE, HAIOV_CMD_ROUTE_ADD)
+
+/**
+ * struct haiov_route_move - ioctl(HAIOV_ROUTE_MOVE)
+ * @size: sizeof(struct haiov_route_move)
+ * @flags: Must be 0
+ * @route_id: The route
+ * @cpu: The CPU that is to take the interrupt from now on
+ * @out_veiid: VEIID that the route occupies there; for debugging
+ *
+ * Move a route to another CPU. No event is lost; one that is under way may be
+ * signaled twice. To move it where it is already is fine.
+ *
+ * ENOENT: no such id, or not a route. EINVAL: cpu out of range. ENODEV: the
+ * CPU is offline or has no VEIC file. ENOSPC: no VEIID is free there. The
+ * route stays as it was then.
+ *
+ * A CPU that goes offline has its routes moved the same way; when there is no
+ * room for them elsewhere, it stays online.
+ */
+struct haiov_route_move {
+	__u32 size;
+	__u32 flags;
+	__u64 route_id;
+	__u32 cpu;
+	__u32 out_veiid;
+};
+#define HAIOV_ROUTE_MOVE _IO(HAIOV_TYPE, HAIOV_CMD_ROUTE_MOVE)
+
+/**
+ * struct haiov_route_query - ioctl(HAIOV_ROUTE_QUERY)
+ * @size: sizeof(struct haiov_route_query)
+ * @flags: Must be 0
+ * @route_id: The route
+ * @out_veirq: Its VEIRQ
+ * @out_veiid: VEIID that it occupies now
+ * @out_cpu: CPU that takes its interrupt now
+ * @out_pending: 1 if an event is under way: the hardware accepted it, and the
+ *               eventfd has not been signaled yet. 0 if every event that was
+ *               accepted before this call is in the counters below
+ * @out_delivered: Signals of the eventfd that came from an interrupt
+ * @out_fallbacks: Signals of the eventfd that came from a send which the
+ *                 hardware refused
+ * @out_throttled: Times that the route went over the rate limit; its events
+ *                 were then delayed, and coalesced, but not lost
+ *
+ * Query a route. ENOENT: no such id, or not a route.
+ */
+struct haiov_route_query {
+	__u32 size;
+	__u32 flags;
+	__u64 route_id;
+	__u32 out_veirq;
+	__u32 out_veiid;
+	__u32 out_cpu;
+	__u32 out_pending;
+	__u64 out_delivered;
+	__u64 out_fallbacks;
+	__u64 out_throttled;
+};
+#define HAIOV_ROUTE_QUERY _IO(HAIOV_TYPE, HAIOV_CMD_ROUTE_QUERY)
+
+#endif /* _UAPI_LINUX_HAIOV_H */

@@ -1,0 +1,552 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The controller: the tables in memory, and every change of them.
+//!
+//! # Lock order
+//!
+//! 1. the lock of a file descriptor (`device.rs`)
+//! 2. CPU hotplug, as a CPU comes or goes (the callbacks below), and where KVM or the interrupt
+//!    controller's core takes it while a VM is bound or the driver registers
+//! 3. [`Veic`]'s `control`
+//! 4. the VMID pool (`vmid.rs`), or the lock of a VM's routes (`vm.rs`)
+//! 5. the lock of a hart (`hart.rs`): taken in hard interrupt context, so always with interrupts
+//!    disabled; nothing is allocated or freed under it
+//! 6. the lock of an eventfd
+//!
+//! [`CONTROLLER`] is taken on its own.
+//!
+//! # Order of changes
+//!
+//! A route is made from its end to its beginning: eventfd, slot of the hart, EIE, entry of the route
+//! table. The controller never caches an entry that is not valid, so that nothing has to be
+//! invalidated. It is taken down from its beginning to its end: entry, INVAL, EIE; then, once the
+//! hart has settled, what is left in EIP is signaled and cleared, and the VEIID is free. A route that
+//! moves is made at its new place, its entry is replaced as a whole, and then its old place is taken
+//! down. An event that was sent is so signaled at least once.
+
+use crate::{
+    eventfd::EventFd,
+    hart::Hart,
+    regs::{
+        Capabilities,
+        Registers, //
+    },
+    route::{
+        Place,
+        Route, //
+    },
+    storm::Limit,
+    table, vei,
+    veiid::VeiidPool,
+    vm::Vm,
+    vmid::{
+        self,
+        Vmid, //
+    },
+};
+use kernel::{
+    cpu::nr_cpu_ids,
+    device::{
+        Bound,
+        Device, //
+    },
+    dma::Coherent,
+    interrupt::LocalInterruptDisabled,
+    io::io_write,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        barrier::{
+            dma_mb,
+            Write, //
+        },
+        global_lock,
+        new_mutex,
+        Arc,
+        Mutex, //
+    },
+};
+
+global_lock! {
+    // SAFETY: Initialized first thing when the module is loaded.
+    pub(crate) unsafe(uninit) static CONTROLLER: Mutex<Option<Arc<Veic>>> = None;
+}
+
+/// Returns the controller, or `EOPNOTSUPP` if there is none.
+pub(crate) fn controller() -> Result<Arc<Veic>> {
+    CONTROLLER.lock().clone().ok_or(EOPNOTSUPP)
+}
+
+/// What the lock of the controller protects.
+pub(crate) struct Control {
+    /// The device is bound, and the hardware is ours.
+    alive: bool,
+    harts: KVec<HartControl>,
+    vms: KVec<Arc<Vm>>,
+}
+
+struct HartControl {
+    online: bool,
+    veiids: VeiidPool,
+}
+
+/// The state of a hart, for people.
+pub(crate) struct HartState {
+    pub(crate) hart: u32,
+    pub(crate) cpu: u32,
+    pub(crate) online: bool,
+    pub(crate) free: u32,
+    pub(crate) used: u32,
+    pub(crate) enabled: u32,
+    pub(crate) pending: u32,
+    pub(crate) throttled: u32,
+}
+
+/// The state of a route.
+pub(crate) struct RouteState {
+    pub(crate) veiid: u16,
+    pub(crate) cpu: u32,
+    pub(crate) pending: bool,
+}
+
+/// A controller.
+#[pin_data]
+pub(crate) struct Veic {
+    dev: ARef<Device>,
+    regs: Arc<Registers>,
+    cap: Capabilities,
+    vm_table: Coherent<[u64]>,
+    /// The harts that Linux runs on.
+    harts: KVec<Arc<Hart>>,
+    /// By CPU, the index in `harts`.
+    hart_of_cpu: KVec<Option<u16>>,
+    #[pin]
+    control: Mutex<Control>,
+}
+
+impl Veic {
+    /// Creates a controller that is stopped.
+    pub(crate) fn new(dev: &Device<Bound>, regs: Registers, limit: Limit) -> Result<Arc<Self>> {
+        let cap = regs.capabilities()?;
+        regs.reset(&cap);
+
+        let regs = Arc::new(regs, GFP_KERNEL)?;
+        let vm_table =
+            Coherent::zeroed_slice(dev, table::VM_ENTRY_WORDS << vmid::LOG2, GFP_KERNEL)?;
+        let mut harts = KVec::new();
+        let mut control = KVec::new();
+        let mut hart_of_cpu = KVec::from_elem(None, nr_cpu_ids() as usize, GFP_KERNEL)?;
+
+        for index in 0..cap.harts {
+            let cpu = match vei::cpu_of_hart(dev, index) {
+                Ok(cpu) => cpu,
+                Err(ENODEV) => continue,
+                Err(ENOENT) => break,
+                Err(err) => return Err(err),
+            };
+            let slot = hart_of_cpu.get_mut(cpu as usize).ok_or(EINVAL)?;
+            *slot = Some(harts.len().try_into()?);
+
+            let hart = Hart::new(index, cpu, cap.veiids, regs.clone(), limit)?;
+            harts.push(hart, GFP_KERNEL)?;
+            control.push(
+                HartControl {
+                    // Until `cpu_online` says otherwise.
+                    online: false,
+                    veiids: VeiidPool::new(cap.veiids)?,
+                },
+                GFP_KERNEL,
+            )?;
+        }
+
+        Arc::pin_init(
+            pin_init!(Self {
+                dev: dev.into(),
+                regs,
+                cap,
+                vm_table,
+                harts,
+                hart_of_cpu,
+                control <- new_mutex!(Control {
+                    alive: false,
+                    harts: control,
+                    vms: KVec::new(),
+                }),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Starts the controller.
+    pub(crate) fn start(&self) -> Result {
+        let mut control = self.control.lock();
+        self.regs.enable(self.vm_table.dma_address(), vmid::LOG2)?;
+        control.alive = true;
+        Ok(())
+    }
+
+    /// Stops the controller for good, before its device goes away.
+    ///
+    /// The VMs and the routes stay, with their file descriptors: sends are refused from here on, and
+    /// signaled by KVM's fallback.
+    pub(crate) fn stop(&self) {
+        let mut guard = self.control.lock();
+        let control = &mut *guard;
+
+        if !core::mem::replace(&mut control.alive, false) {
+            return;
+        }
+        self.regs.disable();
+
+        for (index, hart) in self.harts.iter().enumerate() {
+            hart.stop();
+            for veiid in 1..self.cap.veiids {
+                hart.disarm(veiid);
+            }
+            hart.settle();
+            for veiid in 1..self.cap.veiids {
+                let Some(route) = hart.route(veiid) else {
+                    continue;
+                };
+                hart.release(veiid);
+                if let Some(place) = route.set_place(control, None) {
+                    Self::free(control, index, place);
+                }
+            }
+        }
+
+        self.regs.reset(&self.cap);
+    }
+
+    /// What the controller can do.
+    pub(crate) fn capabilities(&self) -> &Capabilities {
+        &self.cap
+    }
+
+    /// The controller's registers.
+    pub(crate) fn regs(&self) -> &Registers {
+        &self.regs
+    }
+
+    /// Interrupt 24 on `cpu`: `veiid` was claimed. Hard interrupt context.
+    pub(crate) fn deliver(&self, cpu: u32, veiid: u32, irq: &LocalInterruptDisabled) {
+        if let Some(index) = self.index_of(cpu) {
+            self.harts[index].deliver(veiid, irq);
+        }
+    }
+
+    /// `cpu` can take interrupts from now on.
+    pub(crate) fn cpu_online(&self, cpu: u32) {
+        if let Some(index) = self.index_of(cpu) {
+            self.control.lock().harts[index].online = true;
+        }
+    }
+
+    /// `cpu` is about to go: moves its routes to others.
+    ///
+    /// Fails with `EBUSY`, and changes nothing, if there is no room for them.
+    pub(crate) fn cpu_offline(&self, cpu: u32) -> Result {
+        let Some(index) = self.index_of(cpu) else {
+            return Ok(());
+        };
+        let hart = &self.harts[index];
+        let mut guard = self.control.lock();
+        let control = &mut *guard;
+
+        control.harts[index].online = false;
+        if !control.alive {
+            return Ok(());
+        }
+
+        let needed = control.harts[index].veiids.used_count();
+        let room: u32 = control
+            .harts
+            .iter()
+            .filter(|h| h.online)
+            .map(|h| h.veiids.free_count())
+            .sum();
+        if room < needed {
+            control.harts[index].online = true;
+            return Err(EBUSY);
+        }
+
+        for veiid in 1..self.cap.veiids {
+            if let Some(route) = hart.route(veiid) {
+                // There is room, so that neither of these fails.
+                let target = Self::roomiest(control)?;
+                self.redirect(control, &route, target)?;
+                hart.disarm(veiid);
+            }
+        }
+        hart.settle();
+        for veiid in 1..self.cap.veiids {
+            hart.release(veiid);
+        }
+        control.harts[index].veiids.free_all();
+
+        Ok(())
+    }
+
+    /// Creates a VM and enters it into the VM table.
+    pub(crate) fn create_vm(self: &Arc<Self>, nr_veirqs: u32) -> Result<Arc<Vm>> {
+        let mut control = self.lock_alive()?;
+        let vmid = Vmid::alloc()?;
+
+        // SAFETY: The device is bound: `stop` runs before it is unbound, and waits for the lock that
+        // we hold; it has not run, since `alive` is set.
+        let dev = unsafe { self.dev.as_bound() };
+        let vm = Vm::new(self.clone(), dev, vmid, nr_veirqs)?;
+
+        control.vms.push(vm.clone(), GFP_KERNEL_ACCOUNT)?;
+        if let Err(err) = vm
+            .table_entry()
+            .and_then(|entry| self.set_vm_entry(&vm, entry))
+        {
+            control.vms.retain(|other| !Arc::ptr_eq(other, &vm));
+            return Err(err);
+        }
+
+        Ok(vm)
+    }
+
+    /// Takes a VM out of the VM table. It has no routes, and no vCPU sends as it.
+    pub(crate) fn retire_vm(&self, vm: &Arc<Vm>) {
+        let mut control = self.control.lock();
+
+        // Cannot fail: it did not when the VM was created.
+        let _ = self.set_vm_entry(vm, table::INVALID);
+        self.regs.inval_vm(vm.vmid());
+        control.vms.retain(|other| !Arc::ptr_eq(other, vm));
+    }
+
+    fn set_vm_entry(&self, vm: &Vm, entry: u64) -> Result {
+        let index = usize::from(vm.vmid()) * table::VM_ENTRY_WORDS;
+
+        // The route table is to be seen before the entry that leads to it.
+        dma_mb(Write);
+        io_write!(&self.vm_table, [try: index], entry);
+        Ok(())
+    }
+
+    /// Creates a route and puts it in place, on the given CPU or on the one that has most room.
+    pub(crate) fn add_route(
+        &self,
+        vm: &Arc<Vm>,
+        veirq: u32,
+        eventfd: EventFd,
+        cpu: Option<u32>,
+    ) -> Result<Arc<Route>> {
+        if veirq >= vm.nr_veirqs() {
+            return Err(EINVAL);
+        }
+        // CAST: `nr_veirqs` is 65536 at most.
+        let veirq = veirq as u16;
+
+        let mut guard = self.lock_alive()?;
+        let control = &mut *guard;
+
+        if vm.has_route(veirq) {
+            return Err(EEXIST);
+        }
+        let target = match cpu {
+            Some(cpu) => self.online(control, cpu)?,
+            None => Self::roomiest(control)?,
+        };
+
+        let route = Route::new(vm.clone(), veirq, eventfd, &self.control)?;
+        vm.insert(route.clone())?;
+        if let Err(err) = self.redirect(control, &route, target) {
+            vm.remove(veirq);
+            return Err(err);
+        }
+
+        Ok(route)
+    }
+
+    /// Moves a route to another CPU. Returns its VEIID there.
+    pub(crate) fn move_route(&self, route: &Arc<Route>, cpu: u32) -> Result<u16> {
+        let mut guard = self.lock_alive()?;
+        let control = &mut *guard;
+
+        let target = self.online(control, cpu)?;
+        let old = route.place(control).ok_or(EOPNOTSUPP)?;
+        if old.hart == target {
+            return Ok(old.veiid.index());
+        }
+
+        let veiid = self.redirect(control, route, target)?;
+        self.vacate(control, old);
+        Ok(veiid)
+    }
+
+    /// Removes a route. It is not signaled any more once this has returned.
+    pub(crate) fn remove_route(&self, route: &Arc<Route>) {
+        let mut guard = self.control.lock();
+        let control = &mut *guard;
+        let vm = route.vm();
+
+        if let Some(place) = route.set_place(control, None) {
+            // Cannot fail: it did not when the route was put in place.
+            let _ = vm.set_entry(route.veirq(), table::INVALID);
+            self.regs.inval_route(vm.vmid(), route.veirq());
+            self.vacate(control, place);
+        }
+        vm.remove(route.veirq());
+    }
+
+    /// Tells where a route is: its VEIID and CPU.
+    pub(crate) fn locate_route(&self, route: &Route) -> Result<(u16, u32)> {
+        let control = self.lock_alive()?;
+
+        let place = route.place(&control).ok_or(EOPNOTSUPP)?;
+        Ok((place.veiid.index(), self.harts[place.hart].cpu()))
+    }
+
+    /// Tells where a route is, and whether an event of it is under way. If none is, all events that
+    /// were accepted before this are in the route's counters when this returns.
+    pub(crate) fn query_route(&self, route: &Route) -> Result<RouteState> {
+        let control = self.lock_alive()?;
+
+        let place = route.place(&control).ok_or(EOPNOTSUPP)?;
+        let hart = &self.harts[place.hart];
+        let veiid = place.veiid.index();
+        let pending = hart.is_pending(veiid);
+        if !pending {
+            // The interrupt handler may have claimed it, and not signaled yet.
+            hart.settle();
+        }
+
+        Ok(RouteState {
+            veiid,
+            cpu: hart.cpu(),
+            pending,
+        })
+    }
+
+    /// Makes a route arrive at `target` from here on. Its old place, if any, stays as it is. Returns
+    /// the new VEIID.
+    fn redirect(&self, control: &mut Control, route: &Arc<Route>, target: usize) -> Result<u16> {
+        let hart = &self.harts[target];
+        let veiid = control.harts[target].veiids.alloc()?;
+        let index = veiid.index();
+        let entry = table::route_entry(hart.index(), index);
+        let vm = route.vm();
+
+        hart.arm(index, route.clone());
+        if let Err(err) = vm.set_entry(route.veirq(), entry) {
+            let place = Place {
+                hart: target,
+                veiid,
+            };
+            self.vacate(control, place);
+            return Err(err);
+        }
+
+        let place = Place {
+            hart: target,
+            veiid,
+        };
+        if route.set_place(control, Some(place)).is_some() {
+            self.regs.inval_route(vm.vmid(), route.veirq());
+        }
+
+        Ok(index)
+    }
+
+    /// Takes down a place to which no send leads any more.
+    fn vacate(&self, control: &mut Control, place: Place) {
+        let hart = &self.harts[place.hart];
+        let veiid = place.veiid.index();
+
+        hart.disarm(veiid);
+        hart.settle();
+        hart.release(veiid);
+        Self::free(control, place.hart, place);
+    }
+
+    fn free(control: &mut Control, hart: usize, place: Place) {
+        if control.harts[hart].veiids.free(place.veiid).is_err() {
+            kernel::pr_warn_once!("VEIID {} freed twice\n", place.veiid.index());
+        }
+    }
+
+    fn lock_alive(&self) -> Result<kernel::sync::MutexGuard<'_, Control>> {
+        let control = self.control.lock();
+        if !control.alive {
+            return Err(EOPNOTSUPP);
+        }
+        Ok(control)
+    }
+
+    fn index_of(&self, cpu: u32) -> Option<usize> {
+        (*self.hart_of_cpu.get(cpu as usize)?).map(usize::from)
+    }
+
+    /// Returns the hart that is `cpu`, if it can take interrupts.
+    fn online(&self, control: &Control, cpu: u32) -> Result<usize> {
+        if cpu >= nr_cpu_ids() {
+            return Err(EINVAL);
+        }
+        self.index_of(cpu)
+            .filter(|index| control.harts[*index].online)
+            .ok_or(ENODEV)
+    }
+
+    /// Returns the online hart that has most free VEIIDs.
+    fn roomiest(control: &Control) -> Result<usize> {
+        control
+            .harts
+            .iter()
+            .enumerate()
+            .filter(|(_, hart)| hart.online && hart.veiids.free_count() > 0)
+            // The first one of equals.
+            .rev()
+            .max_by_key(|(_, hart)| hart.veiids.free_count())
+            .map(|(index, _)| index)
+            .ok_or(ENOSPC)
+    }
+
+    /// Visits all VMs.
+    pub(crate) fn for_each_vm<E>(&self, mut f: impl FnMut(&Vm) -> Result<(), E>) -> Result<(), E> {
+        self.control.lock().vms.iter().try_for_each(|vm| f(vm))
+    }
+
+    /// Visits all routes that are in place.
+    pub(crate) fn for_each_route<E>(
+        &self,
+        mut f: impl FnMut(&Route, &Hart, u16) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // Keeps the routes where they are.
+        let _control = self.control.lock();
+        for hart in &self.harts {
+            for veiid in 1..self.cap.veiids {
+                if let Some(route) = hart.route(veiid) {
+                    f(&route, hart, veiid)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Visits all harts.
+    pub(crate) fn for_each_hart<E>(
+        &self,
+        mut f: impl FnMut(HartState) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let control = self.control.lock();
+        for (hart, state) in self.harts.iter().zip(&control.harts) {
+            let (enabled, pending, throttled) = hart.population();
+            f(HartState {
+                hart: hart.index(),
+                cpu: hart.cpu(),
+                online: state.online,
+                free: state.veiids.free_count(),
+                used: state.veiids.used_count(),
+                enabled,
+                pending,
+                throttled,
+            })?;
+        }
+        Ok(())
+    }
+}
