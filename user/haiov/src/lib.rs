@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Safe objects over `/dev/haiov`: notifications that a guest sends without leaving the guest.
+//!
+//! The objects mirror those of the kernel interface. A [`Device`] is an open `/dev/haiov`; a [`Vm`] binds a KVM
+//! virtual machine to it; a [`Route`] takes one notification number (VEIRQ) of that machine to an eventfd. Whatever
+//! reads the eventfd, such as vhost, an io_uring or a poll loop, needs no change.
+//!
+//! Objects are destroyed when they are dropped, leaf first: a [`Route`] keeps its [`Vm`] alive and a [`Vm`] its
+//! [`Device`], in whatever order the program drops them.
+//!
+//! A machine without the hardware, or without the module, is no reason to fail: see [`Error::is_unsupported`].
+//!
+//! # Examples
+//!
+//! ```no_run
+//! use std::os::fd::AsFd;
+//!
+//! use haiov::{Device, Vm};
+//! use nix::sys::eventfd::EventFd;
+//!
+//! # fn example(kvm_vm: impl AsFd) -> Result<(), Box<dyn std::error::Error>> {
+//! let device = Device::open()?;
+//! let vm = Vm::create(&device, kvm_vm, 1)?;
+//! let notify = EventFd::new()?;
+//! let route = vm.add_route(0, &notify, None)?;
+//! println!("VEIRQ {} interrupts CPU {}", route.veirq(), route.cpu());
+//! println!("{} events came", notify.read()?);
+//! # Ok(())
+//! # }
+//! ```
+
+#![deny(unsafe_code)]
+
+mod device;
+mod error;
+mod route;
+#[allow(unsafe_code)]
+mod sys;
+mod vm;
+
+pub use device::{Device, Features, Info};
+pub use error::{Error, Result};
+pub use haiov_sys as raw;
+pub use route::{Route, RouteStatus};
+pub use vm::{Vm, VmStatus};

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use crate::layout;
+
+/// Boots Linux in a KVM guest, with a doorbell that needs no exit.
+///
+/// The serial port is on standard input and output; on a terminal, Ctrl-A x ends the guest. The exit status is 0 when
+/// the guest powers off, and 1, with one sentence that says why, otherwise.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "haiov-vmm", version)]
+pub struct Options {
+    /// Kernel to boot: an uncompressed riscv64 Image
+    #[arg(long, value_name = "FILE")]
+    pub kernel: PathBuf,
+
+    /// Initial RAM disk
+    #[arg(long, value_name = "FILE")]
+    pub initrd: Option<PathBuf>,
+
+    /// Command line of the guest's kernel
+    #[arg(long, value_name = "STRING", default_value = "console=ttyS0")]
+    pub cmdline: String,
+
+    /// Memory of the guest, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(16..=1 << 20))]
+    pub mem: u64,
+
+    /// Number of vCPUs
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(layout::MAX_CPUS)))]
+    pub cpus: u32,
+
+    /// Adds the doorbell device
+    #[arg(long)]
+    pub doorbell: bool,
+
+    /// Whether the doorbell asks for notifications without exits; where the host has none, it warns and goes on
+    #[arg(long, value_name = "WHETHER", value_enum, default_value_t = Switch::On)]
+    pub vei: Switch,
+
+    /// Host CPU that takes the doorbell's interrupt; its consumers run there, the vCPUs elsewhere
+    #[arg(long, value_name = "CPU")]
+    pub cpu_of_route: Option<u32>,
+
+    /// Host CPU of each vCPU, in order
+    #[arg(long, value_name = "CPU,...", value_delimiter = ',')]
+    pub cpu_of_vcpu: Vec<usize>,
+
+    /// File that gets one JSON object per line for each phase of the doorbell
+    #[arg(long, value_name = "FILE")]
+    pub stats: Option<PathBuf>,
+}
+
+/// A choice of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(words: &str) -> Result<Options, clap::Error> {
+        Options::try_parse_from(std::iter::once("haiov-vmm").chain(words.split_whitespace()))
+    }
+
+    #[test]
+    fn command_is_consistent() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults() {
+        let options = parse("--kernel Image").unwrap();
+        assert_eq!((options.mem, options.cpus, options.vei), (256, 1, Switch::On));
+        assert!(!options.doorbell && options.initrd.is_none() && options.cpu_of_vcpu.is_empty());
+    }
+
+    #[test]
+    fn everything() {
+        let options = parse(
+            "--kernel Image --initrd guest.cpio --mem 512 --cpus 2 --doorbell --vei off --cpu-of-route 3 \
+             --cpu-of-vcpu 1,2 --stats out.json --cmdline quiet",
+        )
+        .unwrap();
+        assert_eq!((options.vei, options.cpu_of_route, options.cpu_of_vcpu), (Switch::Off, Some(3), vec![1, 2]));
+        assert_eq!(options.cmdline, "quiet");
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        for bad in ["--cpus 0", "--cpus 513", "--mem 0", "--mem x", "--vei maybe", "--cpu-of-vcpu a"] {
+            assert!(parse(&format!("--kernel Image {bad}")).is_err(), "{bad}");
+        }
+        assert!(parse("").is_err(), "no kernel");
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The guest's physical address space.
+
+/// Serial port.
+pub const SERIAL_BASE: u64 = 0x1000_0000;
+/// Size of the serial port's node; it has eight registers of one byte.
+pub const SERIAL_SIZE: u64 = 0x100;
+/// Doorbell device.
+pub const DOORBELL_BASE: u64 = 0x1000_1000;
+/// Size of the doorbell device: one page, so that a later VMM can map or trap it alone.
+pub const DOORBELL_SIZE: u64 = 0x1000;
+/// APLIC, the controller of wired interrupts, in the kernel.
+pub const APLIC_BASE: u64 = 0x0d00_0000;
+/// Size of the APLIC that KVM emulates.
+pub const APLIC_SIZE: u64 = 0x4000;
+/// Wired interrupts that the APLIC has; number 0 is none.
+pub const APLIC_SOURCES: u32 = 31;
+/// IMSICs, the controllers of message-signaled interrupts, one page for each hart.
+pub const IMSIC_BASE: u64 = 0x2800_0000;
+/// Size of one hart's IMSIC: its S-level file, and no guest files.
+pub const IMSIC_SIZE: u64 = 0x1000;
+/// Memory.
+pub const RAM_BASE: u64 = 0x8000_0000;
+
+/// APLIC source of the serial port.
+pub const SERIAL_IRQ: u32 = 1;
+
+/// The most vCPUs that the address space has room for.
+pub const MAX_CPUS: u32 = 512;
+
+/// A mebibyte.
+pub const MIB: u64 = 1 << 20;
+
+// No two regions overlap, and every IMSIC fits below the memory.
+const _: () = {
+    assert!(APLIC_BASE + APLIC_SIZE <= SERIAL_BASE);
+    assert!(SERIAL_BASE + SERIAL_SIZE <= DOORBELL_BASE);
+    assert!(DOORBELL_BASE + DOORBELL_SIZE <= IMSIC_BASE);
+    assert!(IMSIC_BASE + IMSIC_SIZE * MAX_CPUS as u64 <= RAM_BASE);
+    assert!(SERIAL_IRQ >= 1 && SERIAL_IRQ <= APLIC_SOURCES);
+};

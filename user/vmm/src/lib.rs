@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The reference VMM of HA-IOV, as a library: boots Linux in a KVM guest on riscv64 and gives it a doorbell device
+//! that can be rung in three ways, the last of which needs no exit.
+//!
+//! | module | concept |
+//! |---|---|
+//! | [`cli`] | the command line |
+//! | [`layout`] | the guest's physical address space |
+//! | [`boot`] | where kernel, initrd and device tree go |
+//! | [`isa`] | what the vCPUs can do, in the words of a device tree |
+//! | [`fdt`] | the device tree |
+//! | [`bus`] | which device an access goes to |
+//! | [`console`] | the serial port |
+//! | [`consumer`] | a thread that waits for an eventfd |
+//! | [`doorbell`] | the doorbell device and its phases |
+//! | [`stats`] | what a phase reports |
+//! | [`kvm_stats`] | KVM's own counters |
+//! | [`affinity`] | which host CPU a thread runs on |
+//! | [`notify`] | the doorbell's ways into the host |
+//! | `aia`, `vcpu`, `machine` | what only a riscv64 host has |
+//!
+//! All but the last row builds and is tested on any Linux host.
+
+#![deny(unsafe_code)]
+
+pub mod affinity;
+#[cfg(target_arch = "riscv64")]
+pub mod aia;
+pub mod boot;
+pub mod bus;
+pub mod cli;
+pub mod console;
+pub mod consumer;
+pub mod doorbell;
+pub mod error;
+pub mod fdt;
+pub mod isa;
+pub mod kvm_stats;
+pub mod layout;
+#[cfg(target_arch = "riscv64")]
+pub mod machine;
+pub mod notify;
+pub mod stats;
+#[allow(unsafe_code)]
+mod sys;
+#[cfg(target_arch = "riscv64")]
+pub mod vcpu;
+
+pub use error::{Error, Result};
+
+/// Runs a guest until it powers off.
+///
+/// # Arguments
+///
+/// * `options` - what the user asked for.
+///
+/// # Errors
+///
+/// Whatever keeps the guest from starting, or ends it otherwise than by powering off.
+#[cfg(target_arch = "riscv64")]
+pub fn run(options: &cli::Options) -> Result<()> {
+    machine::run(options)
+}
+
+/// Says that this host cannot run riscv64 guests.
+///
+/// # Arguments
+///
+/// * `_options` - what the user asked for.
+///
+/// # Errors
+///
+/// Always [`Error::WrongHost`].
+#[cfg(not(target_arch = "riscv64"))]
+pub fn run(_options: &cli::Options) -> Result<()> {
+    Err(Error::WrongHost { host: std::env::consts::ARCH })
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The doorbell's ways into the host: an ioeventfd of KVM, and a route of `/dev/haiov` where there is one.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use haiov::{Device, Route, Vm};
+use nix::sys::eventfd::EventFd;
+
+use crate::consumer::Consumer;
+use crate::doorbell::{Meter, NOTIFY, VeiStatus, Ways};
+use crate::error::{Error, Result};
+use crate::kvm_stats::{Counters, KvmStats};
+use crate::{layout, sys};
+
+/// The first VEIRQ of the doorbell, and how many it has.
+pub const VEIRQ_BASE: u32 = 0;
+const VEIRQS: u32 = 1;
+
+/// Reads KVM's counters and those of the route.
+pub struct HostMeter {
+    vcpus: Vec<KvmStats<File>>,
+    vei: Option<(Vm, Route)>,
+}
+
+impl Meter for HostMeter {
+    fn counters(&mut self) -> io::Result<Counters> {
+        let mut sum = Counters::new();
+        self.vcpus.iter().try_for_each(|vcpu| vcpu.add_to(&mut sum))?;
+        Ok(sum)
+    }
+
+    fn vei(&mut self) -> haiov::Result<Option<VeiStatus>> {
+        let Some((vm, route)) = &self.vei else { return Ok(None) };
+        // The route first: it says whether anything is under way.
+        let route = route.query()?;
+        Ok(Some(VeiStatus { route, vm: vm.query()? }))
+    }
+}
+
+impl HostMeter {
+    /// Whether there is a route.
+    pub fn has_route(&self) -> bool {
+        self.vei.is_some()
+    }
+
+    /// The CPU of the route.
+    pub fn cpu_of_route(&self) -> Option<u32> {
+        self.vei.as_ref().map(|(_, route)| route.cpu())
+    }
+}
+
+/// Connects the doorbell.
+///
+/// # Arguments
+///
+/// * `vm` - file of the KVM VM.
+/// * `vcpus` - files of its vCPUs.
+/// * `vei` - whether to ask for VEI; where the host has none, a warning is printed and there is no route.
+/// * `cpu_of_route` - where the route's interrupt and the consumers go.
+///
+/// # Errors
+///
+/// What the system or KVM refuses; [`Error::Vei`] when VEI is there but does not do what was asked for, such as to
+/// use a CPU that is offline.
+pub fn connect<'a>(
+    vm: BorrowedFd<'_>,
+    vcpus: impl IntoIterator<Item = BorrowedFd<'a>>,
+    vei: bool,
+    cpu_of_route: Option<u32>,
+) -> Result<(HostMeter, Ways)> {
+    let eventfd = || EventFd::new().map(Arc::new).map_err(Error::host("make an eventfd"));
+    let (first, second) = (eventfd()?, eventfd()?);
+    sys::kvm_ioeventfd_u32(vm, layout::DOORBELL_BASE + NOTIFY, borrow_eventfd(&first))
+        .map_err(Error::kvm("add an ioeventfd", "the host's kernel needs CONFIG_EVENTFD"))?;
+    let vei = if vei { add_route(vm, &second, cpu_of_route)? } else { None };
+    let cpu = cpu_of_route.or_else(|| vei.as_ref().map(|(_, route)| route.cpu())).map(|cpu| cpu as usize);
+    let spawn = |name, eventfd| match Consumer::spawn(name, eventfd, cpu) {
+        Ok(consumer) => Ok(consumer),
+        Err(source) => Err(match cpu {
+            Some(cpu) => Error::Affinity { who: "a consumer", cpu, source },
+            None => Error::Host { action: "start a consumer", source },
+        }),
+    };
+    let ways = Ways { ioeventfd: spawn("ioeventfd", first)?, vei: spawn("vei", second)? };
+    let vcpus = vcpus
+        .into_iter()
+        .map(|vcpu| sys::kvm_stats_fd(vcpu).and_then(KvmStats::new))
+        .collect::<io::Result<_>>()
+        .map_err(Error::kvm("read the statistics of KVM", "the host's kernel needs KVM_CAP_BINARY_STATS_FD"))?;
+    Ok((HostMeter { vcpus, vei }, ways))
+}
+
+fn borrow_eventfd(eventfd: &EventFd) -> BorrowedFd<'_> {
+    std::os::fd::AsFd::as_fd(eventfd)
+}
+
+/// Adds the route, or warns that this host offers none.
+fn add_route(kvm_vm: BorrowedFd<'_>, eventfd: &EventFd, cpu: Option<u32>) -> Result<Option<(Vm, Route)>> {
+    let add = || -> haiov::Result<(Vm, Route)> {
+        let vm = Vm::create(&Device::open()?, kvm_vm, VEIRQS)?;
+        let route = vm.add_route(VEIRQ_BASE, eventfd, cpu)?;
+        Ok((vm, route))
+    };
+    match add() {
+        Ok(vei) => Ok(Some(vei)),
+        Err(error) if error.is_unsupported() => {
+            eprintln!("haiov-vmm: warning: {error}; the doorbell goes on with its ioeventfd alone");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

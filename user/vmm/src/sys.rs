@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! System calls and unions that no crate makes safe; the only unsafe code of this crate.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
+
+use kvm_bindings::{KVMIO, kvm_ioeventfd};
+use nix::errno::Errno;
+
+/// `_IO(KVMIO, number)`.
+const fn io(number: u32) -> u32 {
+    (KVMIO << 8) | number
+}
+
+/// `_IOW(KVMIO, number, size)`, in the encoding that x86 and RISC-V share.
+const fn iow(number: u32, size: usize) -> u32 {
+    (1 << 30) | ((size as u32) << 16) | io(number)
+}
+
+const KVM_GET_STATS_FD: u32 = io(0xce);
+const KVM_IOEVENTFD: u32 = iow(0x79, size_of::<kvm_ioeventfd>());
+/// The size in the number is that of the struct without its flexible member.
+const KVM_SET_SIGNAL_MASK: u32 = iow(0x8b, size_of::<u32>());
+
+/// Opens the statistics of a vCPU or VM.
+pub(crate) fn kvm_stats_fd(kvm: BorrowedFd<'_>) -> io::Result<File> {
+    // SAFETY: `kvm` is open; the call takes no argument and accesses no memory of ours.
+    let fd = Errno::result(unsafe { libc::ioctl(kvm.as_raw_fd(), KVM_GET_STATS_FD as _) })?;
+    // SAFETY: the call succeeded, so that `fd` is open, new, and nobody else's.
+    Ok(unsafe { File::from_raw_fd(fd) })
+}
+
+/// Makes stores of 32 bits, of any value, to an address signal an eventfd.
+///
+/// kvm-ioctls offers any size with any value, or one size with one value.
+pub(crate) fn kvm_ioeventfd_u32(vm: BorrowedFd<'_>, address: u64, eventfd: BorrowedFd<'_>) -> io::Result<()> {
+    let ioeventfd = kvm_ioeventfd { addr: address, len: 4, fd: eventfd.as_raw_fd(), ..kvm_ioeventfd::default() };
+    // SAFETY: both files are open; the kernel only reads the struct, which outlives the call and is the one that the
+    // number belongs to.
+    Errno::result(unsafe { libc::ioctl(vm.as_raw_fd(), KVM_IOEVENTFD as _, std::ptr::from_ref(&ioeventfd)) })?;
+    Ok(())
+}
+
+/// Lets every signal interrupt `KVM_RUN`, those that the thread blocks included.
+///
+/// A signal that the thread blocks otherwise then ends `KVM_RUN` whether it comes before or during the call, and
+/// needs no handler.
+#[cfg_attr(not(target_arch = "riscv64"), allow(dead_code))]
+pub(crate) fn kvm_unblock_signals_in_run(vcpu: BorrowedFd<'_>) -> io::Result<()> {
+    /// `struct kvm_signal_mask` with the kernel's own `sigset_t`.
+    #[repr(C, packed)]
+    struct SignalMask {
+        len: u32,
+        blocked: [u8; 8],
+    }
+    let mask = SignalMask { len: 8, blocked: [0; 8] };
+    // SAFETY: `vcpu` is open; the kernel only reads `len` and as many bytes after it, all of which `mask` holds.
+    Errno::result(unsafe { libc::ioctl(vcpu.as_raw_fd(), KVM_SET_SIGNAL_MASK as _, std::ptr::from_ref(&mask)) })?;
+    Ok(())
+}
+
+#[cfg(target_arch = "riscv64")]
+pub(crate) use riscv::*;
+
+#[cfg(target_arch = "riscv64")]
+mod riscv {
+    use std::io;
+
+    use kvm_bindings::{KVM_EXIT_RISCV_SBI, kvm_device_attr, kvm_run, kvm_userspace_memory_region};
+    use kvm_ioctls::{DeviceFd, VmFd};
+    use std::os::fd::{AsRawFd, BorrowedFd};
+
+    use vm_memory::{Address, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, MmapRegion};
+
+    /// Borrows the file of an object that only knows its number.
+    pub(crate) fn borrow(object: &impl AsRawFd) -> BorrowedFd<'_> {
+        // SAFETY: the objects of kvm-ioctls, which are all that this crate passes, own the file whose number they
+        // give, so that it stays open while `object` is borrowed.
+        unsafe { BorrowedFd::borrow_raw(object.as_raw_fd()) }
+    }
+
+    /// Gives a VM its memory.
+    ///
+    /// The caller keeps `memory` as long as the VM: a vCPU that runs without it faults, and harms nobody else.
+    pub(crate) fn set_memory(vm: &VmFd, memory: &GuestMemoryMmap) -> io::Result<()> {
+        for (slot, region) in memory.iter().enumerate() {
+            let mapping: &MmapRegion = region;
+            let region = kvm_userspace_memory_region {
+                slot: slot as u32,
+                flags: 0,
+                guest_phys_addr: region.start_addr().raw_value(),
+                memory_size: region.len(),
+                userspace_addr: mapping.as_ptr() as u64,
+            };
+            // SAFETY: the region is a mapping that vm-memory owns and that is accessed only by its volatile methods,
+            // so that the guest may change it at any time. KVM follows the process' page tables: when the mapping
+            // goes, the guest loses the memory, and no other memory can be reached.
+            unsafe { vm.set_user_memory_region(region) }?;
+        }
+        Ok(())
+    }
+
+    /// Reads a 32-bit attribute of a KVM device.
+    pub(crate) fn device_attr_u32(device: &DeviceFd, group: u32, attr: u64) -> io::Result<u32> {
+        let mut value = 0_u32;
+        let mut request =
+            kvm_device_attr { group, attr, addr: std::ptr::from_mut(&mut value) as u64, ..kvm_device_attr::default() };
+        // SAFETY: the attributes that this crate reads are of 32 bits (Documentation/virt/kvm/devices), which is what
+        // `value` holds; it outlives the call.
+        unsafe { device.get_device_attr(&mut request) }?;
+        Ok(value)
+    }
+
+    /// An SBI call that KVM leaves to the VMM.
+    pub(crate) struct SbiCall {
+        pub extension: u64,
+        pub args: [u64; 6],
+    }
+
+    /// The call by which the guest left, or `None` when it left for another reason.
+    pub(crate) fn sbi_call(run: &kvm_run) -> Option<SbiCall> {
+        if run.exit_reason != KVM_EXIT_RISCV_SBI {
+            return None;
+        }
+        // SAFETY: the kernel filled in this member of the union: it says so by the exit reason.
+        let call = unsafe { run.__bindgen_anon_1.riscv_sbi };
+        Some(SbiCall { extension: call.extension_id, args: call.args })
+    }
+
+    /// Answers the call of [`sbi_call`]: error and value, for a0 and a1.
+    pub(crate) fn answer_sbi_call(run: &mut kvm_run, ret: [u64; 2]) {
+        run.__bindgen_anon_1.riscv_sbi.ret = ret;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    /// Numbers as a C compiler makes them of <linux/kvm.h>.
+    #[test]
+    fn numbers() {
+        assert_eq!(KVM_GET_STATS_FD, 0xaece);
+        assert_eq!(KVM_IOEVENTFD, 0x4040_ae79);
+        assert_eq!(KVM_SET_SIGNAL_MASK, 0x4004_ae8b);
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        let null = File::open("/dev/null").unwrap();
+        let null = null.as_fd();
+        for error in [
+            kvm_stats_fd(null).unwrap_err(),
+            kvm_ioeventfd_u32(null, 0, null).unwrap_err(),
+            kvm_unblock_signals_in_run(null).unwrap_err(),
+        ] {
+            assert_eq!(error.raw_os_error(), Some(libc::ENOTTY));
+        }
+    }
+}
