@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#define _GNU_SOURCE
+#include "check.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEBUGFS "/sys/kernel/debug/haiov/"
+
+int failures;
+
+void check(bool good, const char *name, const char *why, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, why);
+	vsnprintf(text, sizeof(text), why, ap);
+	va_end(ap);
+	if (good) {
+		printf("ok %s\n", name);
+	} else {
+		failures++;
+		printf("not ok %s: %s\n", name, text);
+	}
+	fflush(stdout);
+}
+
+void broken(const char *what, ...)
+{
+	va_list ap;
+
+	printf("broken: ");
+	va_start(ap, what);
+	vprintf(what, ap);
+	va_end(ap);
+	printf(" (errno %d, %s)\n", errno, strerror(errno));
+	fflush(stdout);
+	_exit(2);
+}
+
+int try_ioctl(int fd, unsigned long cmd, void *arg)
+{
+	return ioctl(fd, cmd, arg) == -1 ? errno : 0;
+}
+
+static char *read_text(const char *path)
+{
+	size_t size = 0, room = 65536;
+	char *text = malloc(room + 1);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got;
+
+	if (!text)
+		broken("no memory");
+	if (fd >= 0) {
+		while ((got = read(fd, text + size, room - size)) > 0) {
+			size += got;
+			if (size == room) {
+				room *= 2;
+				text = realloc(text, room + 1);
+				if (!text)
+					broken("no memory");
+			}
+		}
+		close(fd);
+	}
+	text[size] = '\0';
+	return text;
+}
+
+static char *read_state(const char *file)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), DEBUGFS "%s", file);
+	return read_text(path);
+}
+
+char *module_state(void)
+{
+	static const char *const files[] = { "vms", "routes", "harts" };
+	char *parts[3], *all;
+
+	for (int i = 0; i < 3; i++)
+		parts[i] = read_state(files[i]);
+	if (asprintf(&all, "%s\n%s\n%s", parts[0], parts[1], parts[2]) < 0)
+		broken("no memory");
+	for (int i = 0; i < 3; i++)
+		free(parts[i]);
+	return all;
+}
+
+uint64_t state_sum_of(const char *file, const char *which, const char *key)
+{
+	char *text = read_state(file), *save, *line, word[64];
+	uint64_t sum = 0;
+	size_t len;
+
+	len = snprintf(word, sizeof(word), " %s=", key);
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char *at = strstr(line, word);
+
+		if (!strncmp(line, word + 1, len - 1))
+			at = line - 1;
+		if (at && strstr(line, which))
+			sum += strtoull(at + len, NULL, 10);
+	}
+	free(text);
+	return sum;
+}
+
+uint64_t state_sum(const char *file, const char *key)
+{
+	return state_sum_of(file, "", key);
+}
+
+static uint64_t number_after(const char *path, const char *name)
+{
+	char *text = read_text(path), *save, *line;
+	uint64_t value = 0;
+	bool found = false;
+
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		if (!strncmp(line, name, strlen(name))) {
+			value = strtoull(line + strlen(name), NULL, 10);
+			found = true;
+		}
+	}
+	free(text);
+	if (!found)
+		broken("no %s in %s", name, path);
+	return value;
+}
+
+uint64_t veic_counter(const char *name)
+{
+	char word[64];
+
+	snprintf(word, sizeof(word), "%s ", name);
+	return number_after(DEBUGFS "counters", word);
+}
+
+uint64_t meminfo(const char *key)
+{
+	char word[64];
+
+	snprintf(word, sizeof(word), "%s:", key);
+	return number_after("/proc/meminfo", word);
+}
+
+unsigned int open_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	if (!dir)
+		broken("/proc/self/fd");
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static int put_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int err = 0;
+
+	if (fd < 0)
+		return errno;
+	if (write(fd, text, strlen(text)) < 0)
+		err = errno;
+	close(fd);
+	return err;
+}
+
+void write_file(const char *path, const char *text)
+{
+	errno = put_file(path, text);
+	if (errno)
+		broken("write %s", path);
+}
+
+int cpu_online(unsigned int cpu, bool online)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/online", cpu);
+	return put_file(path, online ? "1" : "0");
+}
+
+void pin_to(unsigned int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		broken("cannot run on CPU %u", cpu);
+}
+
+uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000ULL + t.tv_nsec / 1000;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Checks of the system tests: each prints "ok NAME" or "not ok NAME: WHY" on a line of its own;
+ * the script that boots the machine numbers them.
+ */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SKIPPED 77
+
+extern int failures;
+
+/* Prints the result. @why is for a failure only. */
+void check(bool good, const char *name, const char *why, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Ends the program: something that the test needs, and does not test, went wrong. */
+void broken(const char *what, ...) __attribute__((format(printf, 1, 2), noreturn));
+
+/* ioctl with a pointer; 0, or the errno. */
+int try_ioctl(int fd, unsigned long cmd, void *arg);
+
+/* The state that the module shows in debugfs (vms, routes, harts), as text; to be freed. */
+char *module_state(void);
+/* One number of the state: the sum of "KEY=N" over all lines of the file. */
+uint64_t state_sum(const char *file, const char *key);
+/* The same for the lines that contain @which only. */
+uint64_t state_sum_of(const char *file, const char *which, const char *key);
+/* A counter of the VEIC. */
+uint64_t veic_counter(const char *name);
+/* A number in kB out of /proc/meminfo. */
+uint64_t meminfo(const char *key);
+/* How many files this process has open. */
+unsigned int open_fds(void);
+
+void write_file(const char *path, const char *text);
+/* Takes a CPU off or brings it back; 0, or the errno. */
+int cpu_online(unsigned int cpu, bool online);
+void pin_to(unsigned int cpu);
+
+uint64_t now_us(void);
+
+#endif
