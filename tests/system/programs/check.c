@@ -158,6 +158,11 @@ uint64_t meminfo(const char *key)
 	return number_after("/proc/meminfo", word);
 }
 
+bool memory_is_exact(void)
+{
+	return access("/sys/kernel/debug/kmemleak", F_OK) != 0;
+}
+
 unsigned int open_fds(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -193,10 +198,15 @@ void write_file(const char *path, const char *text)
 
 int cpu_online(unsigned int cpu, bool online)
 {
+	uint64_t deadline = now_us() + 10000000;
 	char path[64];
+	int err;
 
 	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/online", cpu);
-	return put_file(path, online ? "1" : "0");
+	do
+		err = put_file(path, online ? "1" : "0");
+	while (online && err == EOPNOTSUPP && now_us() < deadline);
+	return err;
 }
 
 void pin_to(unsigned int cpu)

@@ -32,11 +32,19 @@ uint64_t state_sum_of(const char *file, const char *which, const char *key);
 uint64_t veic_counter(const char *name);
 /* A number in kB out of /proc/meminfo. */
 uint64_t meminfo(const char *key);
+/*
+ * Whether amounts of memory say anything: with KASAN what is freed stays in quarantine, and the
+ * detectors keep books of their own. There kmemleak looks for leaks instead.
+ */
+bool memory_is_exact(void);
 /* How many files this process has open. */
 unsigned int open_fds(void);
 
 void write_file(const char *path, const char *text);
-/* Takes a CPU off or brings it back; 0, or the errno. */
+/*
+ * Takes a CPU off or brings it back; 0, or the errno. The firmware may still be stopping a CPU that is to
+ * come back (it says that it is not supported): that is waited for.
+ */
 int cpu_online(unsigned int cpu, bool online);
 void pin_to(unsigned int cpu);
 

@@ -6,6 +6,8 @@
  *   ioctls            on a machine with the hardware, as root
  *   ioctls nohw       without the hardware, or with the module but no controller
  *   ioctls nopriv     gives up every privilege first
+ *
+ * A second word "brief" leaves out what repeats a check with another number, for slow machines.
  */
 #define _GNU_SOURCE
 #include "check.h"
@@ -44,7 +46,7 @@ union any {
 static int kvm = -1, haiov = -1, other = -1; /* /dev/kvm, and two files of /dev/haiov */
 static int vm_fd = -1, free_vm_fd = -1, vcpu_fd = -1, event = -1;
 static __u64 vm_id, route_id, other_vm_id, other_route_id, dead_vm_id, dead_route_id;
-static bool hardware;
+static bool hardware, brief;
 static unsigned int nr_harts, nr_veiids;
 static char *page_end; /* after this byte nothing is mapped */
 
@@ -241,12 +243,14 @@ static void sizes(const struct command *c)
 	call(c, &a, verdict(c), "as it should be");
 
 	for (size_t size = 0; size < c->size; size += size < c->size - 4 ? 4 : 1) {
+		if (brief && size && size != 4 && size != c->size - 1)
+			continue;
 		c->prepare(&a);
 		a.size = size;
 		snprintf(what, sizeof(what), "size %zu", size);
 		call(c, &a, EINVAL, what);
 	}
-	for (size_t i = 0; i < sizeof(longer) / sizeof(longer[0]); i++) {
+	for (size_t i = brief ? 2 : 0; i < sizeof(longer) / sizeof(longer[0]); i++) {
 		memset(&a, 0, sizeof(a));
 		c->prepare(&a);
 		a.size = c->size + longer[i];
@@ -291,7 +295,7 @@ static void flags(const struct command *c)
 	__u32 word;
 
 	for (int bit = 0; bit < 32; bit++) {
-		if (c->known_flags & 1U << bit)
+		if (c->known_flags & 1U << bit || (brief && bit > 1 && bit < 31))
 			continue;
 		memset(&a, 0, sizeof(a));
 		c->prepare(&a);
@@ -630,7 +634,7 @@ static void generations(void)
 {
 	union any a;
 
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < (brief ? 10 : 300); i++) {
 		__u64 old = add_route(haiov, vm_id, 62), young;
 
 		if (destroy(haiov, old))
@@ -771,7 +775,8 @@ static int run_with_hardware(void)
 	busy_vm();
 	generations();
 	lifetimes();
-	exhaustion();
+	if (!brief)
+		exhaustion();
 	offline_cpu();
 	check(open_fds() == fds, "no file descriptor is left over", "%u, were %u", open_fds(), fds);
 
@@ -818,6 +823,7 @@ int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "hw";
 
+	brief = argc > 2 && !strcmp(argv[2], "brief");
 	if (!strcmp(what, "hw"))
 		return run_with_hardware();
 	if (!strcmp(what, "nohw"))
