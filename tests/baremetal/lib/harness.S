@@ -11,10 +11,6 @@
  */
 #include "harness.h"
 
-/* in a7, how the ecall that ends a snippet is told from one of the test */
-#define MAGIC_END	0x5e55e
-#define MAGIC_HS	0x5e55f
-
 	.section .text.start, "ax"
 	.globl	_start
 _start:
@@ -31,6 +27,7 @@ _start:
 	add	sp, sp, t0
 	la	t0, m_trap
 	csrw	CSR_MTVEC, t0
+	csrw	CSR_MSCRATCH, tp
 	csrr	t0, CSR_MEDELEG
 	sd	t0, RESET_MEDELEG(tp)
 	csrr	t0, CSR_MIDELEG
@@ -113,14 +110,20 @@ run_mode:
 	csrs	CSR_MSTATUS, t0
 	sret
 
+	.globl	snippet_end
 snippet_end:
 	li	a7, MAGIC_END
 	ecall
 
 /* Traps taken in M-mode. */
 	.balign	4
+	.globl	m_trap
 m_trap:
+	/* the snippet may have changed tp, and MPRV */
+	csrr	tp, CSR_MSCRATCH
 	sd	a0, REC_A0(tp)
+	li	a0, MSTATUS_MPRV
+	csrc	CSR_MSTATUS, a0
 	ld	a0, RUNNING(tp)
 	beqz	a0, unexpected
 	sd	zero, RUNNING(tp)
@@ -133,6 +136,10 @@ m_trap:
 	beq	a7, t2, 2f
 	li	t2, MAGIC_HS
 	beq	a7, t2, 4f
+	li	t2, MAGIC_UER
+	beq	a7, t2, 6f
+	li	t2, MAGIC_HOOK
+	beq	a7, t2, 7f
 1:	csrr	t2, CSR_MTVAL
 	sd	t2, REC_TVAL(tp)
 	csrr	t2, CSR_MEPC
@@ -148,6 +155,8 @@ m_trap:
 	sd	t0, REC_WHERE(tp)
 	csrr	t0, CSR_HSTATUS
 	sd	t0, REC_HSTATUS(tp)
+	csrr	t0, CSR_MSTATUS
+	sd	t0, REC_STATUS(tp)
 	/* MPV stays set after a trap from V=1, and only an MRET clears it */
 4:	li	t0, MSTATUS_MPIE
 	csrc	CSR_MSTATUS, t0
@@ -174,6 +183,19 @@ m_trap:
 	ld	a1, REC_A0(tp)
 	ret
 
+	/* from uer_record, which has recorded the rest */
+6:	csrr	t0, CSR_HSTATUS
+	sd	t0, REC_HSTATUS(tp)
+	csrr	t0, CSR_MSTATUS
+	sd	t0, REC_STATUS(tp)
+	j	4b
+
+	/* the test goes on in M-mode, with MPP and MPV as the trap left them */
+7:	li	t0, 1
+	sd	t0, RUNNING(tp)
+	ld	t0, HOOK(tp)
+	jr	t0
+
 /* Traps taken in HS: record, and hand over to M-mode, which stores a0 in REC_A0
  * again: it has to be what it was. */
 	.balign	4
@@ -192,6 +214,8 @@ s_trap:
 	sd	a0, REC_TINST(tp)
 	csrr	a0, CSR_HSTATUS
 	sd	a0, REC_HSTATUS(tp)
+	csrr	a0, CSR_SSTATUS
+	sd	a0, REC_STATUS(tp)
 	li	a0, HS
 	sd	a0, REC_WHERE(tp)
 	ld	a0, REC_A0(tp)
@@ -328,6 +352,7 @@ plan:	addi	sp, sp, -16
 	ret
 
 /* putc, puts, puthex, putdec: argument in a0; use t0..t4 only. */
+	.globl	putc
 putc:	li	t0, UART
 1:	lbu	t1, 5(t0)
 	andi	t1, t1, 0x20
@@ -343,6 +368,7 @@ getc:	li	t0, UART
 	lbu	a0, 0(t0)
 	ret
 
+	.globl	puts
 puts:	mv	t2, ra
 	mv	t3, a0
 1:	lbu	a0, 0(t3)

@@ -46,8 +46,21 @@
 #define RESET_MEDELEG	208	/* what these held when the hart began */
 #define RESET_MIDELEG	216
 #define SCRATCH		224	/* for the test, 96 bytes */
+#define REC_STATUS	320	/* mstatus or sstatus in the trap handler */
+#define REC_USTATUS	328	/* ustatus, as the handler in U read it */
+#define HOOK		336	/* where MAGIC_HOOK goes on, in M */
+#define WANTED		352	/* what JUDGE compares with, see guest.h */
+#define UREGS		512	/* x0..x31 at entry to the handler in U */
+#define MORE		768	/* for the test, 256 bytes */
 #define AREA_SIZE	1024
 #define MAX_HARTS	8
+
+/* in a7, how the ecall that ends a snippet is told from one of the test: the
+ * end, the handler in HS, the handler in U, "go on at HOOK in M" */
+#define MAGIC_END	0x5e55e
+#define MAGIC_HS	0x5e55f
+#define MAGIC_UER	0x5e560
+#define MAGIC_HOOK	0x5e561
 
 /* physical addresses */
 #define UART		0x10000000
