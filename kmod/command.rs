@@ -95,6 +95,22 @@ impl Object {
     pub(crate) fn is_leaf(&self) -> bool {
         matches!(self, Self::Route(_))
     }
+
+    fn route(&self) -> Option<&Arc<Route>> {
+        match self {
+            Self::Route(route) => Some(&route.0),
+            Self::Vm(_) => None,
+        }
+    }
+
+    /// Prepares all routes for being dropped, in much less time than each of them would need.
+    pub(crate) fn unplace_routes(objects: &IdTable<Self>) {
+        let routes = objects.iter().filter_map(Self::route);
+
+        if let Some(route) = routes.clone().next() {
+            route.vm().veic().unplace_routes(routes);
+        }
+    }
 }
 
 /// A VM with the KVM virtual machine that is bound to it.

@@ -108,6 +108,7 @@ impl PinnedDrop for DeviceFile {
         let mut objects = self.objects.lock();
 
         // Leaf first.
+        Object::unplace_routes(&objects);
         objects.drain(Object::is_leaf).for_each(drop);
         objects.drain(|_| true).for_each(drop);
     }

@@ -144,6 +144,14 @@ impl<T> IdTable<T> {
         Ok(value)
     }
 
+    /// Visits all objects.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> + Clone {
+        self.slots.iter().filter_map(|slot| match &slot.state {
+            State::Full(value) => Some(value),
+            _ => None,
+        })
+    }
+
     /// Takes out, one by one, the objects for which `which` says so.
     pub(crate) fn drain<'a>(
         &'a mut self,
@@ -277,7 +285,9 @@ mod tests {
         let third = Id::new(2, 1);
         table.remove(third)?;
 
+        assert_eq!(table.iter().sum::<u32>(), 12);
         assert_eq!(table.drain(|value| value % 2 == 0).sum::<u32>(), 6);
+        assert_eq!(table.iter().sum::<u32>(), 6);
         assert_eq!(table.get(Id::new(1, 1)).copied(), Err(ENOENT));
         assert_eq!(table.get(Id::new(4, 1)).copied(), Ok(5));
         assert_eq!(table.drain(|_| true).sum::<u32>(), 6);

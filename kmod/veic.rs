@@ -198,7 +198,7 @@ impl Veic {
         }
         self.regs.disable();
 
-        for (index, hart) in self.harts.iter().enumerate() {
+        for hart in &self.harts {
             hart.stop();
             for veiid in 1..self.cap.veiids {
                 hart.disarm(veiid);
@@ -210,7 +210,7 @@ impl Veic {
                 };
                 hart.release(veiid);
                 if let Some(place) = route.set_place(control, None) {
-                    Self::free(control, index, place);
+                    Self::free(control, place);
                 }
             }
         }
@@ -383,15 +383,50 @@ impl Veic {
     pub(crate) fn remove_route(&self, route: &Arc<Route>) {
         let mut guard = self.control.lock();
         let control = &mut *guard;
+
+        if let Some(place) = self.cut(control, route) {
+            self.harts[place.hart].settle();
+            self.reclaim(control, route);
+        }
+        route.vm().remove(route.veirq());
+    }
+
+    /// Does the part of [`Self::remove_route`] that takes long, for many routes: every hart settles
+    /// once only. Routes of other controllers are left alone.
+    pub(crate) fn unplace_routes<'a>(&self, routes: impl Iterator<Item = &'a Arc<Route>> + Clone) {
+        let mut guard = self.control.lock();
+        let control = &mut *guard;
+        let routes = routes.filter(|route| core::ptr::eq(&**route.vm().veic(), self));
+
+        for route in routes.clone() {
+            self.cut(control, route);
+        }
+        for hart in &self.harts {
+            hart.settle();
+        }
+        for route in routes {
+            self.reclaim(control, route);
+        }
+    }
+
+    /// Makes sure that no send leads to a route any more, and disables its VEIID. Returns its place.
+    fn cut(&self, control: &Control, route: &Route) -> Option<Place> {
+        let place = route.place(control)?;
         let vm = route.vm();
 
+        // Cannot fail: it did not when the route was put in place.
+        let _ = vm.set_entry(route.veirq(), table::INVALID);
+        self.regs.inval_route(vm.vmid(), route.veirq());
+        self.harts[place.hart].disarm(place.veiid.index());
+        Some(place)
+    }
+
+    /// Takes away the place of a route that is cut, and whose hart has settled.
+    fn reclaim(&self, control: &mut Control, route: &Route) {
         if let Some(place) = route.set_place(control, None) {
-            // Cannot fail: it did not when the route was put in place.
-            let _ = vm.set_entry(route.veirq(), table::INVALID);
-            self.regs.inval_route(vm.vmid(), route.veirq());
-            self.vacate(control, place);
+            self.harts[place.hart].release(place.veiid.index());
+            Self::free(control, place);
         }
-        vm.remove(route.veirq());
     }
 
     /// Tells where a route is: its VEIID and CPU.
@@ -461,11 +496,11 @@ impl Veic {
         hart.disarm(veiid);
         hart.settle();
         hart.release(veiid);
-        Self::free(control, place.hart, place);
+        Self::free(control, place);
     }
 
-    fn free(control: &mut Control, hart: usize, place: Place) {
-        if control.harts[hart].veiids.free(place.veiid).is_err() {
+    fn free(control: &mut Control, place: Place) {
+        if control.harts[place.hart].veiids.free(place.veiid).is_err() {
             kernel::pr_warn_once!("VEIID {} freed twice\n", place.veiid.index());
         }
     }
