@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What every scenario of the bench shares: a boot whose output has sections, and result rows.
+
+A scenario is an executable tools/bench/bench-NAME; 'make bench-NAME' runs it, 'make bench' all of
+them. It writes its rows by publish(). BENCH_SIZE (quick, full) is size().
+"""
+
+import fcntl
+import importlib.machinery
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("HAIOV_BUILD", TOP / "build"))
+RESULTS = BUILD / "bench/results.json"
+SECTION = "====haiov-section "
+# What the result of each scenario may be compared with; a row of anything else is a mistake.
+SCENARIOS = ("demo", "mmio", "kick", "wake", "uart", "net", "blk", "idle", "lookup")
+
+
+class Failed(Exception):
+    """The scenario could not be carried out; the message says at which point."""
+
+
+def load_run():
+    """tools/run as a module."""
+    loader = importlib.machinery.SourceFileLoader("haiov_run", str(TOP / "tools/run"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    sys.modules[loader.name] = module
+    loader.exec_module(module)
+    return module
+
+
+def size():
+    """How much to measure: "quick" or "full"."""
+    value = os.environ.get("BENCH_SIZE", "quick")
+    if value not in ("quick", "full"):
+        raise Failed(f"BENCH_SIZE is '{value}'; there are: quick, full")
+    return value
+
+
+def sections(text):
+    """The output of a command by section; a section begins with the line SECTION + name."""
+    found = {}
+    for part in text.split(SECTION)[1:]:
+        name, _, body = part.partition("\n")
+        found[name.strip()] = body
+    return found
+
+
+def boot(command, name, **options):
+    """Boots the host under test for one command (options: tools/run's Machine).
+
+    Gives the sections of its output and the seconds that it took. If it fails, the message has
+    the end of the section "guest".
+    """
+    run = load_run()
+    logs = BUILD / "log"
+    logs.mkdir(parents=True, exist_ok=True)
+    try:
+        result = run.Machine(command, keep_console=logs / f"{name}-console.log", **options).run()
+    except run.Unusable as failure:
+        raise Failed(str(failure)) from failure
+    output = result.output.decode(errors="replace")
+    log = logs / f"{name}-output.log"
+    log.write_text(output)
+    if result.complaints:
+        raise Failed("the kernel complained:\n    " + "\n    ".join(result.complaints[:10]))
+    found = sections(output)
+    if result.status != 0:
+        guest = found.get("guest", output)
+        tail = "\n    ".join(guest.splitlines()[-15:])
+        raise Failed(f"the run ended with status {result.status} (all of it: {log}):\n    {tail}")
+    return found, result.seconds
+
+
+def spread(values):
+    """n, min, median, p99 (nearest rank), max."""
+    ordered = sorted(values)
+    rank = max(0, -(-99 * len(ordered) // 100) - 1)
+    return {"n": len(ordered), "min": ordered[0], "median": statistics.median(ordered),
+            "p99": ordered[rank], "max": ordered[-1]}
+
+
+def row(scenario, mechanism, params, metric, unit, values):
+    """One row; the words are those of Documentation/measurements.rst."""
+    if scenario not in SCENARIOS:
+        raise ValueError(f"no scenario '{scenario}'")
+    return {"scenario": scenario, "mechanism": mechanism, "params": params, "metric": metric,
+            "unit": unit, **spread(values)}
+
+
+def version():
+    """The commit that is measured, marked if the checkout differs from it."""
+    told = subprocess.run(["git", "-C", str(TOP), "describe", "--always", "--dirty"], text=True,
+                          capture_output=True, check=False)
+    return told.stdout.strip() or "unknown"
+
+
+def publish(scenarios, rows):
+    """Replaces the rows of these scenarios in build/bench/results.json."""
+    strangers = {r["scenario"] for r in rows} - set(scenarios)
+    if strangers:
+        raise ValueError(f"rows of {sorted(strangers)} among those of {sorted(scenarios)}")
+    stamp = {"run": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "version": version()}
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    with open(RESULTS.with_suffix(".lock"), "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        old = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+        kept = [r for r in old if r["scenario"] not in scenarios]
+        new = RESULTS.with_suffix(".new")
+        new.write_text(json.dumps(kept + [{**r, **stamp} for r in rows], indent=1) + "\n")
+        new.replace(RESULTS)
+    return RESULTS
