@@ -63,18 +63,20 @@ struct Haiov {
     _device: MiscDeviceRegistration<DeviceFile>,
     #[pin]
     _driver: kernel::driver::Registration<platform::Adapter<VeicDriver>>,
+    _vmids: vmid::Keeper,
 }
 
 impl kernel::InPlaceModule for Haiov {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             // SAFETY: This runs once, and before everything else in the module.
-            unsafe {
+            let vmids = unsafe {
                 veic::CONTROLLER.init();
-                vmid::init()?;
-            }
+                vmid::init()?
+            };
 
             Ok(try_pin_init!(Self {
+                _vmids: vmids,
                 _driver <- kernel::driver::Registration::new(c"haiov", module),
                 _: {
                     if veic::controller().is_err() {

@@ -19,12 +19,21 @@ global_lock! {
     unsafe(uninit) static POOL: Mutex<Option<IdPool>> = None;
 }
 
-/// Prepares the pool of VMIDs.
+/// What keeps the pool: a static is not dropped when the module goes, and what it holds would leak.
+pub(crate) struct Keeper(());
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        *POOL.lock() = None;
+    }
+}
+
+/// Prepares the pool of VMIDs; it is there for as long as its keeper.
 ///
 /// # Safety
 ///
 /// Must be called exactly once, before anything else here.
-pub(crate) unsafe fn init() -> Result {
+pub(crate) unsafe fn init() -> Result<Keeper> {
     // SAFETY: By the safety requirement this is the only call, and the first use.
     unsafe { POOL.init() };
 
@@ -32,7 +41,7 @@ pub(crate) unsafe fn init() -> Result {
     // VMID 0 is what a vCPU without a VM carries.
     pool.find_unused_id(0).ok_or(EINVAL)?.acquire();
     *POOL.lock() = Some(pool);
-    Ok(())
+    Ok(Keeper(()))
 }
 
 /// A VMID that somebody owns; free again when dropped. Never 0.
