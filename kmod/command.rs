@@ -3,24 +3,25 @@
 //! What the ioctls do. The contract is in `uapi/linux/haiov.h`.
 
 use crate::{
+    bound::BoundVm,
     copy_in::Reply,
     eventfd::EventFd,
     ids::{
         Id,
         IdTable, //
     },
-    kvm::{
-        Binding,
-        Kvm, //
+    kvm::Kvm,
+    mmio::{
+        MmioRange,
+        Range, //
     },
     route::Route,
+    signal::Signal,
     table,
     uapi::*,
-    veic::{
-        controller,
-        Veic, //
-    },
-    vm::Vm, //
+    uer,
+    vcpu::Vcpu,
+    veic::controller, //
 };
 use core::mem::size_of;
 use kernel::{
@@ -57,6 +58,9 @@ pub(crate) trait Command: AsBytes + FromBytes + Default {
 pub(crate) struct Counts {
     vms: Atomic<u32>,
     routes: Atomic<u32>,
+    vcpus: Atomic<u32>,
+    mmio_ranges: Atomic<u32>,
+    signals: Atomic<u32>,
 }
 
 impl Counts {
@@ -64,6 +68,9 @@ impl Counts {
         Self {
             vms: Atomic::new(0),
             routes: Atomic::new(0),
+            vcpus: Atomic::new(0),
+            mmio_ranges: Atomic::new(0),
+            signals: Atomic::new(0),
         }
     }
 
@@ -75,31 +82,50 @@ impl Counts {
         self.routes.load(Relaxed)
     }
 
+    pub(crate) fn vcpus(&self) -> u32 {
+        self.vcpus.load(Relaxed)
+    }
+
+    pub(crate) fn mmio_ranges(&self) -> u32 {
+        self.mmio_ranges.load(Relaxed)
+    }
+
+    pub(crate) fn signals(&self) -> u32 {
+        self.signals.load(Relaxed)
+    }
+
     fn of(&self, object: &Object) -> &Atomic<u32> {
         match object {
             Object::Vm(_) => &self.vms,
             Object::Route(_) => &self.routes,
+            Object::Vcpu(_) => &self.vcpus,
+            Object::MmioRange(_) => &self.mmio_ranges,
+            Object::Signal(_) => &self.signals,
         }
     }
 }
 
-/// An object of a file descriptor; dropping it undoes what it is in the hardware. Routes are dropped
-/// before their VM.
+/// An object of a file descriptor; dropping it undoes what it is in the hardware. A VM is dropped
+/// after all others, which are its leaves.
 pub(crate) enum Object {
-    Vm(BoundVm),
+    Vm(Arc<BoundVm>),
     Route(PlacedRoute),
+    // The fields of these are there to be dropped.
+    Vcpu(#[expect(dead_code)] Vcpu),
+    MmioRange(#[expect(dead_code)] MmioRange),
+    Signal(#[expect(dead_code)] Signal),
 }
 
 impl Object {
     /// Whether no other object depends on objects of this kind.
     pub(crate) fn is_leaf(&self) -> bool {
-        matches!(self, Self::Route(_))
+        !matches!(self, Self::Vm(_))
     }
 
     fn route(&self) -> Option<&Arc<Route>> {
         match self {
             Self::Route(route) => Some(&route.0),
-            Self::Vm(_) => None,
+            _ => None,
         }
     }
 
@@ -110,32 +136,6 @@ impl Object {
         if let Some(route) = routes.clone().next() {
             route.vm().veic().unplace_routes(routes);
         }
-    }
-}
-
-/// A VM with the KVM virtual machine that is bound to it.
-pub(crate) struct BoundVm {
-    vm: Arc<Vm>,
-    binding: Option<Binding>,
-}
-
-impl BoundVm {
-    fn new(veic: &Arc<Veic>, kvm: Kvm, nr_veirqs: u32) -> Result<Self> {
-        let mut this = Self {
-            vm: veic.create_vm(nr_veirqs)?,
-            binding: None,
-        };
-
-        this.binding = Some(Binding::new(kvm, this.vm.clone())?);
-        Ok(this)
-    }
-}
-
-impl Drop for BoundVm {
-    fn drop(&mut self) {
-        // First no vCPU sends any more, then the VMID may go.
-        self.binding = None;
-        self.vm.veic().retire_vm(&self.vm);
     }
 }
 
@@ -156,17 +156,27 @@ fn zero(field: u32) -> Result {
     }
 }
 
-fn find_vm(objects: &IdTable<Object>, id: u64) -> Result<&Arc<Vm>> {
+fn find_vm(objects: &IdTable<Object>, id: u64) -> Result<&Arc<BoundVm>> {
     match objects.get(Id::from_raw(id))? {
-        Object::Vm(vm) => Ok(&vm.vm),
-        Object::Route(_) => Err(ENOENT),
+        Object::Vm(vm) => Ok(vm),
+        _ => Err(ENOENT),
+    }
+}
+
+/// Fails with `EOPNOTSUPP` where there is no User-level Exception Redirection.
+fn uer() -> Result {
+    controller()?;
+    if uer::present() {
+        Ok(())
+    } else {
+        Err(EOPNOTSUPP)
     }
 }
 
 fn find_route(objects: &IdTable<Object>, id: u64) -> Result<&Arc<Route>> {
     match objects.get(Id::from_raw(id))? {
         Object::Route(route) => Ok(&route.0),
-        Object::Vm(_) => Err(ENOENT),
+        _ => Err(ENOENT),
     }
 }
 
@@ -208,6 +218,9 @@ impl Command for haiov_info {
         if let Ok(veic) = controller() {
             let cap = veic.capabilities();
             self.features = u64::from(HAIOV_FEATURE_VEI);
+            if uer::present() {
+                self.features |= u64::from(HAIOV_FEATURE_UER);
+            }
             self.nr_harts = cap.harts;
             self.nr_veiids = cap.veiids.into();
             self.cache_entries = cap.cache_entries;
@@ -229,7 +242,7 @@ impl Command for haiov_destroy {
         let id = Id::from_raw(self.id);
 
         match objects.get(id) {
-            Ok(Object::Vm(vm)) if vm.vm.nr_routes() != 0 => return Err(EBUSY),
+            Ok(Object::Vm(vm)) if vm.vm().has_leaves() => return Err(EBUSY),
             Ok(_) => {}
             // Objects can outlive the hardware, and are destroyed as ever.
             Err(err) => return Err(controller().err().unwrap_or(err)),
@@ -259,7 +272,7 @@ impl Command for haiov_vm_create {
         create(objects, counts, |id| {
             let vm = BoundVm::new(&veic, kvm, self.nr_veirqs)?;
             self.out_vm_id = id.as_raw();
-            self.out_vmid = vm.vm.vmid().into();
+            self.out_vmid = vm.vm().vmid().into();
             reply.send(&self)?;
             Ok(Object::Vm(vm))
         })
@@ -276,7 +289,7 @@ impl Command for haiov_vm_query {
 
     fn execute(mut self, objects: &mut IdTable<Object>, _: &Counts, reply: &Reply) -> Result {
         controller()?;
-        let vm = find_vm(objects, self.vm_id)?;
+        let vm = find_vm(objects, self.vm_id)?.vm();
 
         self.out_vmid = vm.vmid().into();
         self.out_nr_routes = vm.nr_routes();
@@ -301,7 +314,7 @@ impl Command for haiov_route_add {
 
     fn execute(mut self, objects: &mut IdTable<Object>, counts: &Counts, reply: &Reply) -> Result {
         controller()?;
-        let vm = find_vm(objects, self.vm_id)?.clone();
+        let vm = find_vm(objects, self.vm_id)?.vm().clone();
         let veic = vm.veic().clone();
         let eventfd = EventFd::from_fd(self.eventfd)?;
 
@@ -367,5 +380,75 @@ impl Command for haiov_route_query {
         self.out_fallbacks = route.fallbacks();
         self.out_throttled = route.throttled();
         reply.send(&self)
+    }
+}
+
+impl Command for haiov_vcpu_create {
+    const NUMBER: u32 = HAIOV_CMD_VCPU_CREATE;
+    const MIN_SIZE: usize = size_of::<Self>();
+
+    fn check(&self) -> Result {
+        zero(self.flags)?;
+        zero(self.__reserved)
+    }
+
+    fn execute(mut self, objects: &mut IdTable<Object>, counts: &Counts, reply: &Reply) -> Result {
+        uer()?;
+        let bound = find_vm(objects, self.vm_id)?.clone();
+
+        create(objects, counts, |id| {
+            // A handler may start, and be seen to, as soon as it is there: what can fail comes first.
+            self.out_vcpu_id = id.as_raw();
+            reply.send(&self)?;
+            Vcpu::new(bound, self.vcpu_fd, self.entry, self.data).map(Object::Vcpu)
+        })
+    }
+}
+
+impl Command for haiov_mmio_add {
+    const NUMBER: u32 = HAIOV_CMD_MMIO_ADD;
+    const MIN_SIZE: usize = size_of::<Self>();
+
+    fn check(&self) -> Result {
+        zero(self.flags)
+    }
+
+    fn execute(mut self, objects: &mut IdTable<Object>, counts: &Counts, reply: &Reply) -> Result {
+        uer()?;
+        let bound = find_vm(objects, self.vm_id)?.clone();
+        let range = Range {
+            gpa: self.gpa,
+            length: self.length,
+        };
+
+        create(objects, counts, |id| {
+            // As above.
+            self.out_mmio_id = id.as_raw();
+            reply.send(&self)?;
+            MmioRange::new(bound, range).map(Object::MmioRange)
+        })
+    }
+}
+
+impl Command for haiov_signal_add {
+    const NUMBER: u32 = HAIOV_CMD_SIGNAL_ADD;
+    const MIN_SIZE: usize = size_of::<Self>();
+
+    fn check(&self) -> Result {
+        zero(self.flags)
+    }
+
+    fn execute(mut self, objects: &mut IdTable<Object>, counts: &Counts, reply: &Reply) -> Result {
+        uer()?;
+        let bound = find_vm(objects, self.vm_id)?.clone();
+        let eventfd = EventFd::from_fd(self.eventfd)?;
+
+        create(objects, counts, |id| {
+            let signal = Signal::new(bound, eventfd)?;
+            self.out_index = signal.index();
+            self.out_signal_id = id.as_raw();
+            reply.send(&self)?;
+            Ok(Object::Signal(signal))
+        })
     }
 }

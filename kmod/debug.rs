@@ -10,7 +10,10 @@ use kernel::{
     },
     fmt,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    },
 };
 
 /// The files of a controller; gone when dropped.
@@ -24,6 +27,10 @@ pub(crate) struct Files {
     routes: File<Arc<Veic>>,
     #[pin]
     harts: File<Arc<Veic>>,
+    #[pin]
+    mmio: File<Arc<Veic>>,
+    #[pin]
+    signals: File<Arc<Veic>>,
     dir: Dir,
 }
 
@@ -37,6 +44,8 @@ impl Files {
             vms <- dir.read_callback_file(c"vms", veic.clone(), &vms),
             routes <- dir.read_callback_file(c"routes", veic.clone(), &routes),
             harts <- dir.read_callback_file(c"harts", veic.clone(), &harts),
+            mmio <- dir.read_callback_file(c"mmio", veic.clone(), &mmio),
+            signals <- dir.read_callback_file(c"signals", veic.clone(), &signals),
             dir,
         })
     }
@@ -58,12 +67,15 @@ fn vms(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     veic.for_each_vm(|vm| {
         writeln!(
             f,
-            "vmid={} veirqs={} routes={} fallbacks={} dropped={}",
+            "vmid={} veirqs={} routes={} fallbacks={} dropped={} vcpus={} mmio={} signals={}",
             vm.vmid(),
             vm.nr_veirqs(),
             vm.nr_routes(),
             vm.fallbacks(),
             vm.dropped(),
+            vm.nr_vcpus().load(Relaxed),
+            vm.ranges().len(),
+            vm.signals().iter().count(),
         )
     })
 }
@@ -101,5 +113,33 @@ fn harts(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             hart.pending,
             hart.throttled,
         )
+    })
+}
+
+fn mmio(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    veic.for_each_vm(|vm| {
+        vm.ranges().try_for_each(|range| {
+            writeln!(
+                f,
+                "vmid={} gpa={:#x} length={:#x}",
+                vm.vmid(),
+                range.gpa,
+                range.length,
+            )
+        })
+    })
+}
+
+fn signals(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    veic.for_each_vm(|vm| {
+        vm.signals().iter().try_for_each(|(index, signaled)| {
+            writeln!(
+                f,
+                "vmid={} index={} signaled={}",
+                vm.vmid(),
+                index,
+                signaled,
+            )
+        })
     })
 }

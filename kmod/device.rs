@@ -62,6 +62,9 @@ const COMMANDS: &[Row] = &[
     row::<uapi::haiov_route_add>(),
     row::<uapi::haiov_route_move>(),
     row::<uapi::haiov_route_query>(),
+    row::<uapi::haiov_vcpu_create>(),
+    row::<uapi::haiov_mmio_add>(),
+    row::<uapi::haiov_signal_add>(),
 ];
 
 /// Reads the argument of a command, checks it, and executes the command.
@@ -95,9 +98,13 @@ impl MiscDevice for DeviceFile {
     fn show_fdinfo(this: Pin<&Self>, m: &SeqFile, _: &File) {
         seq_print!(
             m,
-            "haiov-vms:\t{}\nhaiov-routes:\t{}\n",
+            "haiov-vms:\t{}\nhaiov-routes:\t{}\nhaiov-vcpus:\t{}\nhaiov-mmio-ranges:\t{}\n\
+             haiov-signals:\t{}\n",
             this.counts.vms(),
             this.counts.routes(),
+            this.counts.vcpus(),
+            this.counts.mmio_ranges(),
+            this.counts.signals(),
         );
     }
 }

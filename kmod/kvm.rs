@@ -4,7 +4,10 @@
 //!
 //! C header: `include/linux/haiov.h`.
 
-use crate::vm::Vm;
+use crate::{
+    uer,
+    vm::Vm, //
+};
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -13,6 +16,7 @@ use kernel::{
         to_result, //
     },
     ffi::{
+        c_long,
         c_ulong,
         c_void, //
     },
@@ -31,8 +35,7 @@ pub(crate) struct Kvm(NonNull<bindings::kvm>);
 // SAFETY: A reference can be put by any thread.
 unsafe impl Send for Kvm {}
 
-// SAFETY: There are no methods by shared reference but those of `Binding`, which only pass the
-// pointer to functions that lock.
+// SAFETY: By shared reference there is only the pointer, and the functions that take it lock.
 unsafe impl Sync for Kvm {}
 
 impl Kvm {
@@ -49,6 +52,11 @@ impl Kvm {
         // INVARIANT: `haiov_kvm_get()` gave us a valid pointer with a reference.
         Ok(Self(NonNull::new(kvm).ok_or(EINVAL)?))
     }
+
+    /// The pointer; valid for as long as `self` is borrowed.
+    pub(crate) fn as_ptr(&self) -> *mut bindings::kvm {
+        self.0.as_ptr()
+    }
 }
 
 impl Drop for Kvm {
@@ -62,7 +70,8 @@ impl Drop for Kvm {
 /// A KVM virtual machine whose vCPUs send as a [`Vm`].
 ///
 /// Dropping this unbinds: no vCPU sends as that [`Vm`] any more. It sleeps, and takes locks that KVM
-/// and CPU hotplug take; the caller holds none that [`crate::vei`] or [`Vm::refused`] take.
+/// and CPU hotplug take; the caller holds none that [`crate::vei`], [`Vm::refused`] or [`uer::ecall`]
+/// take.
 ///
 /// # Invariants
 ///
@@ -92,6 +101,11 @@ impl Binding {
         // INVARIANT: We just bound it.
         Ok(Self { kvm, _vm: vm })
     }
+
+    /// The virtual machine.
+    pub(crate) fn kvm(&self) -> &Kvm {
+        &self.kvm
+    }
 }
 
 impl Drop for Binding {
@@ -103,6 +117,7 @@ impl Drop for Binding {
 
 static OPS: bindings::haiov_kvm_ops = bindings::haiov_kvm_ops {
     svei_refused: Some(svei_refused),
+    uer_ecall: Some(uer_ecall),
 };
 
 /// # Safety
@@ -115,4 +130,18 @@ unsafe extern "C" fn svei_refused(data: *mut c_void, value: c_ulong) {
 
     // CAST: `unsigned long` has 64 bits, since Xhaiov is there on 64-bit machines only.
     vm.refused(value as u64);
+}
+
+/// # Safety
+///
+/// `data` must be what [`Binding::new`] passed, and the binding must exist.
+unsafe extern "C" fn uer_ecall(data: *mut c_void, nr: c_ulong, arg: c_ulong) -> c_long {
+    // SAFETY: As in `svei_refused`.
+    let vm = unsafe { &*data.cast::<Vm>() };
+
+    match uer::ecall(vm, nr, arg) {
+        // CAST: All results are small, and an errno is smaller.
+        Ok(value) => value as c_long,
+        Err(err) => err.to_errno() as c_long,
+    }
 }

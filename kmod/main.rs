@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! HA-IOV: notifications that a KVM guest sends without leaving the guest.
+//! HA-IOV: notifications that a KVM guest sends without leaving the guest, and accesses of a guest to
+//! emulated devices that user space handles without KVM.
 //!
 //! The module drives the Virtual Event Interrupt Controller (`veic.rs`, `hart.rs`, `regs.rs`,
-//! `table.rs`) and offers it to user space as /dev/haiov (`device.rs`, `command.rs`). The lock order
-//! is at the top of `veic.rs`.
+//! `table.rs`) and offers it to user space as /dev/haiov (`device.rs`, `command.rs`), together with
+//! User-level Exception Redirection, whose mechanism is KVM's (`uer.rs`, `vcpu.rs`, `mmio.rs`,
+//! `signal.rs`). The lock order is at the top of `veic.rs`.
 
+mod bound;
 mod command;
 mod copy_in;
 mod debug;
@@ -15,11 +18,15 @@ mod eventfd;
 mod hart;
 mod ids;
 mod kvm;
+mod mmio;
 mod regs;
 mod route;
+mod signal;
 mod storm;
 mod table;
 mod uapi;
+mod uer;
+mod vcpu;
 mod vei;
 mod veic;
 mod veiid;

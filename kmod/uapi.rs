@@ -50,4 +50,7 @@ plain! {
     haiov_route_add: 48,
     haiov_route_move: 24,
     haiov_route_query: 56,
+    haiov_vcpu_create: 48,
+    haiov_mmio_add: 40,
+    haiov_signal_add: 32,
 }

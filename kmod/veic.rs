@@ -8,7 +8,8 @@
 //! 2. CPU hotplug, as a CPU comes or goes (the callbacks below), and where KVM or the interrupt
 //!    controller's core takes it while a VM is bound or the driver registers
 //! 3. [`Veic`]'s `control`
-//! 4. the VMID pool (`vmid.rs`), or the lock of a VM's routes (`vm.rs`)
+//! 4. the VMID pool (`vmid.rs`), the lock of a VM's routes (`vm.rs`), of its MMIO ranges (`mmio.rs`),
+//!    or of one of its signals (`signal.rs`)
 //! 5. the lock of a hart (`hart.rs`): taken in hard interrupt context, so always with interrupts
 //!    disabled; nothing is allocated or freed under it
 //! 6. the lock of an eventfd

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! VMs: a VMID with its route table, and the routes.
+//! VMs: a VMID with its route table, the routes, and what handlers of its vCPUs can reach.
 
 use crate::{
+    mmio::Ranges,
     route::Route,
+    signal::Signals,
     table,
     veic::Veic,
     vmid::Vmid, //
@@ -43,6 +45,10 @@ pub(crate) struct Vm {
     nr_routes: Atomic<u32>,
     fallbacks: Atomic<u64>,
     dropped: Atomic<u64>,
+    nr_vcpus: Atomic<u32>,
+    #[pin]
+    ranges: Ranges,
+    signals: Pin<KVBox<Signals>>,
 }
 
 impl Vm {
@@ -56,6 +62,8 @@ impl Vm {
         let table_log2 = table::routes_log2(nr_veirqs)?;
         let table = Coherent::zeroed_slice(dev, 1 << table_log2, GFP_KERNEL_ACCOUNT)?;
 
+        let signals = Signals::new()?;
+
         Arc::pin_init(
             pin_init!(Self {
                 veic,
@@ -67,6 +75,9 @@ impl Vm {
                 nr_routes: Atomic::new(0),
                 fallbacks: Atomic::new(0),
                 dropped: Atomic::new(0),
+                nr_vcpus: Atomic::new(0),
+                ranges <- Ranges::new(),
+                signals,
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -100,6 +111,29 @@ impl Vm {
     /// Refused sends that had no route.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)
+    }
+
+    /// vCPUs that have a handler.
+    pub(crate) fn nr_vcpus(&self) -> &Atomic<u32> {
+        &self.nr_vcpus
+    }
+
+    /// The MMIO ranges.
+    pub(crate) fn ranges(&self) -> &Ranges {
+        &self.ranges
+    }
+
+    /// What handlers can signal.
+    pub(crate) fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// Whether there is any object that depends on the VM.
+    pub(crate) fn has_leaves(&self) -> bool {
+        self.nr_routes() != 0
+            || self.nr_vcpus.load(Relaxed) != 0
+            || self.ranges.len() != 0
+            || self.signals.iter().next().is_some()
     }
 
     /// The VM's entry in the VM table.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * HA-IOV: notifications that a guest sends without leaving the guest.
+ * HA-IOV: notifications that a guest sends without leaving the guest, and
+ * accesses of a guest to emulated devices that user space handles without KVM.
  *
  * This header is the only definition of the user interface of the haiov
  * module. User-space bindings are generated from it.
@@ -23,20 +24,72 @@
  *  - A *route* connects one VEIRQ of a VM with an eventfd, by way of a CPU of
  *    the host. When the guest sends the VEIRQ, that CPU is interrupted and
  *    signals the eventfd; the guest goes on.
+ *  - A *vCPU* gives a vCPU of the KVM virtual machine a handler: code in the
+ *    address space of the VMM, which the hardware starts when the guest
+ *    accesses an MMIO range (User-level Exception Redirection, UER).
+ *  - An *MMIO range* is a range of guest physical addresses whose accesses
+ *    start handlers.
+ *  - A *signal* gives an eventfd a small number, its index, by which the
+ *    handlers of that VM can signal it.
  *
  * An id carries a generation: the id of a destroyed object stays invalid also
  * when its place is taken by another one. 0 is never an id.
  *
  * Objects die by HAIOV_DESTROY, leaf first, or with the last reference to
- * their file descriptor. Everything is undone by then: no event that the guest
- * sends later arrives anywhere, and nothing is left in the hardware. A VM
- * keeps its KVM virtual machine alive, a route keeps its eventfd alive, and
- * neither depends on the file descriptors that were passed in.
+ * their file descriptor. Routes, vCPUs, MMIO ranges and signals are leaves of
+ * their VM. Everything is undone by then: no event that the guest sends later
+ * arrives anywhere, no handler starts, and nothing is left in the hardware. A
+ * VM keeps its KVM virtual machine alive, a route or a signal keeps its eventfd
+ * alive, and none depends on the file descriptors that were passed in.
  *
  * A route does not count: sends that come before the interrupt of the first
  * one is taken are one event (they coalesce), as with an eventfd. An event
  * that was sent while its route was in place is seen at least once, also when
  * the route moves to another CPU meanwhile.
+ */
+
+/**
+ * DOC: Handlers
+ *
+ * A load or a store of a guest in an MMIO range, on a vCPU that has a handler,
+ * starts the handler instead of an exit: user mode, at the entry that was given
+ * to HAIOV_VCPU_CREATE, in the address space of the VMM and on the vCPU's
+ * thread, while KVM_RUN is under way. What runs until the access is done is
+ * called a frame.
+ *
+ * At the entry the integer registers x1 to x31 hold the guest's values, and
+ * these CSRs tell the rest: uscratch the data that was given to
+ * HAIOV_VCPU_CREATE, which is the only way to find memory; ucause 24 for a load,
+ * 25 for a store; utval the guest physical address; utinst the instruction in
+ * the form of htinst, or 0; uepc its address in the guest. The handler finds out
+ * from them what is to be done, does it, leaves in x1 to x31 what the guest is
+ * to go on with, steps uepc over the instruction (by 2 if bit 1 of utinst is
+ * clear, else by 4), puts its data back into uscratch if it has changed that, and
+ * returns by URET.
+ *
+ * It may read and write memory. Page faults are served as the VMM's own. It
+ * must not use floating-point and vector registers, which are the guest's, nor
+ * make system calls but these, by ecall with a number in a7; all registers but
+ * a0 are kept:
+ *
+ *  - HAIOV_UER_PUNT: Leave the access to the VMM. The handler has put back every
+ *    register of the guest but a7, and has put the guest's a7 into uscratch. It
+ *    is not returned to: KVM_RUN goes on as if there were no handler, with
+ *    KVM_EXIT_MMIO or with what KVM does by itself, such as an ioeventfd.
+ *    uscratch has its data again when the next frame begins.
+ *  - HAIOV_UER_SIGNAL: Signal the signal of this VM whose index is in a0. If its
+ *    eventfd is an irqfd of KVM, the guest is interrupted. Back in a0: 0, or
+ *    -ENOENT if there is no such signal.
+ *  - Any other number: -ENOSYS in a0.
+ *
+ * Anything else that traps ends the frame: an address that is not mapped, an
+ * illegal instruction, a floating-point or vector instruction, a breakpoint;
+ * and so does a frame that runs for more than about 100 ms. KVM_RUN then returns
+ * 0 with KVM_EXIT_INTERNAL_ERROR and the suberror HAIOV_UER_ENDED. A signal that
+ * arrives for the vCPU's thread meanwhile waits for the end of the frame. The
+ * handler's code must be in memory that can be read.
+ *
+ * Handlers of several vCPUs may run at the same time, in the same memory.
  */
 
 /**
@@ -66,15 +119,17 @@
  *    zero, a field is out of its range, or a file descriptor is of the wrong
  *    kind.
  *  - EBADF: A file descriptor in the structure is not open.
- *  - EOPNOTSUPP: This machine has no Xhaiov or no VEIC. HAIOV_INFO alone
- *    answers, with no feature set.
+ *  - EOPNOTSUPP: This machine has no Xhaiov or no VEIC, or not the feature that
+ *    the call is about. HAIOV_INFO alone answers, with no feature set.
  *  - ENOENT: The id does not exist on this file descriptor, or names an object
  *    of another kind.
- *  - EEXIST: The VEIRQ of that VM has a route already.
- *  - EBUSY: The object is in use: a VM with routes cannot be destroyed, a KVM
- *    virtual machine cannot be bound twice.
+ *  - EEXIST: The VEIRQ of that VM has a route already, or there is something at
+ *    these guest physical addresses.
+ *  - EBUSY: The object is in use: a VM with leaves cannot be destroyed, a KVM
+ *    virtual machine cannot be bound twice, a vCPU cannot have two handlers.
+ *  - EPERM: The KVM virtual machine belongs to another process.
  *  - ENODEV: The CPU is offline, or has no VEIC file.
- *  - ENOSPC: No VMID, or no VEIID on that CPU, is free.
+ *  - ENOSPC: No VMID, no VEIID on that CPU, or no index of that VM is free.
  *  - ENOMEM: Out of memory, or out of ids of this file descriptor.
  *
  * The structure is checked first (EFAULT, E2BIG, EINVAL for size, flags and
@@ -94,10 +149,16 @@ enum {
 	HAIOV_CMD_ROUTE_ADD = 0x20,
 	HAIOV_CMD_ROUTE_MOVE = 0x21,
 	HAIOV_CMD_ROUTE_QUERY = 0x22,
+	HAIOV_CMD_VCPU_CREATE = 0x30,
+	HAIOV_CMD_MMIO_ADD = 0x40,
+	HAIOV_CMD_SIGNAL_ADD = 0x50,
 };
 
 /** define HAIOV_FEATURE_VEI - Routes from VEIRQs to eventfds work. */
 #define HAIOV_FEATURE_VEI (1ULL << 0)
+
+/** define HAIOV_FEATURE_UER - vCPUs, MMIO ranges and signals work. */
+#define HAIOV_FEATURE_UER (1ULL << 1)
 
 /**
  * struct haiov_info - ioctl(HAIOV_INFO)
@@ -127,13 +188,15 @@ struct haiov_info {
  * struct haiov_destroy - ioctl(HAIOV_DESTROY)
  * @size: sizeof(struct haiov_destroy)
  * @flags: Must be 0
- * @id: A VM or a route
+ * @id: An object of any kind
  *
  * Destroy an object. When this returns, the object's hardware resources are
  * free and no event of it will be delivered any more. An event that a route
- * had accepted before is signaled before this returns.
+ * had accepted before is signaled before this returns. The handler of a vCPU
+ * does not run any more, so that its memory can be freed. No access to an MMIO
+ * range starts a handler any more; one that was started before may still run.
  *
- * ENOENT: no such id. EBUSY: a VM that still has routes.
+ * ENOENT: no such id. EBUSY: a VM that still has leaves.
  */
 struct haiov_destroy {
 	__u32 size;
@@ -297,5 +360,111 @@ struct haiov_route_query {
 	__u64 out_throttled;
 };
 #define HAIOV_ROUTE_QUERY _IO(HAIOV_TYPE, HAIOV_CMD_ROUTE_QUERY)
+
+/**
+ * struct haiov_vcpu_create - ioctl(HAIOV_VCPU_CREATE)
+ * @size: sizeof(struct haiov_vcpu_create)
+ * @flags: Must be 0
+ * @vm_id: The VM
+ * @vcpu_fd: File descriptor of a vCPU of that VM's KVM virtual machine
+ *           (KVM_CREATE_VCPU)
+ * @__reserved: Must be 0
+ * @entry: Address at which the vCPU's handler begins, a multiple of 4, not 0
+ * @data: What the handler finds in uscratch
+ * @out_vcpu_id: Id of the new vCPU
+ *
+ * Give a vCPU a handler, also while it runs. From then on its accesses to the
+ * VM's MMIO ranges start the handler. How often that took the kernel's help is
+ * in the vCPU's statistics (KVM_GET_STATS_FD): uer_punts, uer_ecalls,
+ * uer_faults, uer_tur, uer_ended.
+ *
+ * ENOENT: no such id, or not a VM. EBADF, EINVAL: vcpu_fd is not open, or not a
+ * vCPU of that virtual machine. EINVAL: entry is 0, not a multiple of 4, or not
+ * an address of user space. EPERM: the calling process is not the one that the
+ * virtual machine belongs to. EBUSY: the vCPU has a handler.
+ */
+struct haiov_vcpu_create {
+	__u32 size;
+	__u32 flags;
+	__u64 vm_id;
+	__s32 vcpu_fd;
+	__u32 __reserved;
+	__u64 entry;
+	__u64 data;
+	__u64 out_vcpu_id;
+};
+#define HAIOV_VCPU_CREATE _IO(HAIOV_TYPE, HAIOV_CMD_VCPU_CREATE)
+
+/**
+ * struct haiov_mmio_add - ioctl(HAIOV_MMIO_ADD)
+ * @size: sizeof(struct haiov_mmio_add)
+ * @flags: Must be 0
+ * @vm_id: The VM
+ * @gpa: First guest physical address, a multiple of 4096
+ * @length: Bytes, a multiple of 4096, not 0
+ * @out_mmio_id: Id of the new MMIO range
+ *
+ * Let accesses to a range of guest physical addresses start handlers. On a vCPU
+ * that has none they exit as ever. A memory slot of KVM that is made later and
+ * overlaps the range takes its place there, for as long as the slot exists.
+ *
+ * ENOENT: no such id, or not a VM. EINVAL: gpa or length is not a multiple of
+ * 4096, length is 0, or the range ends past what the guest can address. EEXIST:
+ * it overlaps a memory slot of KVM, or another MMIO range.
+ */
+struct haiov_mmio_add {
+	__u32 size;
+	__u32 flags;
+	__u64 vm_id;
+	__u64 gpa;
+	__u64 length;
+	__u64 out_mmio_id;
+};
+#define HAIOV_MMIO_ADD _IO(HAIOV_TYPE, HAIOV_CMD_MMIO_ADD)
+
+/** define HAIOV_MAX_SIGNALS - Signals of a VM; indices are less than this. */
+#define HAIOV_MAX_SIGNALS 256
+
+/**
+ * struct haiov_signal_add - ioctl(HAIOV_SIGNAL_ADD)
+ * @size: sizeof(struct haiov_signal_add)
+ * @flags: Must be 0
+ * @vm_id: The VM
+ * @eventfd: File descriptor of an eventfd
+ * @out_index: What handlers pass to HAIOV_UER_SIGNAL: the lowest free index
+ * @out_signal_id: Id of the new signal
+ *
+ * Let the handlers of a VM signal an eventfd. It may be an irqfd of KVM as well
+ * (KVM_IRQFD). Several signals may share an eventfd.
+ *
+ * ENOENT: no such id, or not a VM. EBADF, EINVAL: eventfd is not open, or not an
+ * eventfd. ENOSPC: the VM has HAIOV_MAX_SIGNALS signals.
+ */
+struct haiov_signal_add {
+	__u32 size;
+	__u32 flags;
+	__u64 vm_id;
+	__s32 eventfd;
+	__u32 out_index;
+	__u64 out_signal_id;
+};
+#define HAIOV_SIGNAL_ADD _IO(HAIOV_TYPE, HAIOV_CMD_SIGNAL_ADD)
+
+/* What a handler asks for by ecall, in a7; see "Handlers" above. */
+enum {
+	HAIOV_UER_PUNT = 0,
+	HAIOV_UER_SIGNAL = 1,
+};
+
+/**
+ * define HAIOV_UER_ENDED - Suberror of KVM_EXIT_INTERNAL_ERROR: the kernel ended
+ * a frame.
+ *
+ * The data are the cause (as in scause), the handler's pc, stval, and 1 if the
+ * frame took too long. The guest's integer registers, which the handler had,
+ * are lost and read 0; the vCPU's pc is that of the access. KVM_RUN says so again
+ * until the vCPU is reset or its pc is set.
+ */
+#define HAIOV_UER_ENDED 0x48410001
 
 #endif /* _UAPI_LINUX_HAIOV_H */
