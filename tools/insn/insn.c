@@ -87,8 +87,8 @@ struct segment {
 
 /* What a hart's registers are called for the plugin. */
 struct regs {
-    struct qemu_plugin_register *priv, *mhartid;
-    struct qemu_plugin_register *mepc, *mtvec, *sepc, *stvec, *vsepc, *vstvec;
+    struct qemu_plugin_register *pc, *priv, *mhartid;
+    struct qemu_plugin_register *mepc, *mtvec, *sepc, *stvec, *vsepc, *vstvec, *uepc, *utvec;
 };
 
 #define NR_REGIONS 256
@@ -136,9 +136,10 @@ static void find_registers(struct regs *r)
         const char *name;
         struct qemu_plugin_register **where;
     } wanted[] = {
-        { "priv", &r->priv },   { "mhartid", &r->mhartid }, { "mepc", &r->mepc },
+        { "pc", &r->pc },       { "priv", &r->priv },   { "mhartid", &r->mhartid }, { "mepc", &r->mepc },
         { "mtvec", &r->mtvec }, { "sepc", &r->sepc },       { "stvec", &r->stvec },
         { "vsepc", &r->vsepc }, { "vstvec", &r->vstvec },
+        { "uepc", &r->uepc },   { "utvec", &r->utvec },
     };
     g_autoptr(GArray) list = qemu_plugin_get_registers();
 
@@ -152,8 +153,8 @@ static void find_registers(struct regs *r)
             }
         }
     }
-    if (!r->priv || !r->mhartid || !r->mepc || !r->mtvec) {
-        die("this CPU does not show priv, mhartid, mepc and mtvec");
+    if (!r->pc || !r->priv || !r->mhartid || !r->mepc || !r->mtvec) {
+        die("this CPU does not show pc, priv, mhartid, mepc and mtvec");
     }
 }
 
@@ -232,12 +233,22 @@ static const struct segment *intern(struct segment *s)
     return s;
 }
 
+/*
+ * QEMU uses a TB again wherever the same physical page is mapped (CF_PCREL), as a program's text is
+ * in another process. So what a segment knows of its address are the bits within the page.
+ */
+static bool same_place(uint64_t a, uint64_t b)
+{
+    return !((a ^ b) & 0xfff);
+}
+
 /* Number of the segment's instructions before @pc: -1 if @pc is not a boundary, nr_insns at its end. */
 static int index_of(const struct segment *s, uint64_t pc)
 {
     uint64_t at = s->pc;
     int i;
 
+    pc = at + ((pc - at) & 0xfff);
     for (i = 0; i < s->nr_insns && at < pc; i++) {
         at += s->len[i];
     }
@@ -266,7 +277,7 @@ static int stopped_at_by_trap(const struct regs *r, const struct segment *s, enu
 {
     struct {
         struct qemu_plugin_register *tvec, *epc;
-    } chain[3];
+    } chain[4];
     int n = 0;
 
     if (mode == M) {
@@ -281,6 +292,11 @@ static int stopped_at_by_trap(const struct regs *r, const struct segment *s, enu
     if ((mode == M || mode == HS) && r->vsepc && r->vstvec) {
         chain[n].tvec = r->vstvec;
         chain[n++].epc = r->vsepc;
+    }
+    if ((mode == M || mode == HS || mode == U) && r->uepc && r->utvec) {
+        /* Xhaiov: a guest's access that a handler in U takes */
+        chain[n].tvec = r->utvec;
+        chain[n++].epc = r->uepc;
     }
     for (int i = 0; i < n; i++) {
         uint64_t epc;
@@ -303,13 +319,14 @@ static int stopped_at_by_trap(const struct regs *r, const struct segment *s, enu
 }
 
 /*
- * The hart is at @pc in @mode, and its note is set: settle what the noted segment retired.
+ * The hart begins a TB in @mode, and its note is set: settle what the noted segment retired.
  */
-static void settle(unsigned int cpu, struct hart *hart, enum mode mode, uint64_t pc)
+static void settle(unsigned int cpu, struct hart *hart, enum mode mode)
 {
     const struct segment *s = (void *)(uintptr_t)(hart->note & ~LAST_STARTED);
     bool last_started = hart->note & LAST_STARTED;
     const struct regs *r = &regs[cpu];
+    uint64_t pc = read_register(r->pc);
     uint64_t end = s->pc + s->bytes;
     int retired;
 
@@ -320,11 +337,11 @@ static void settle(unsigned int cpu, struct hart *hart, enum mode mode, uint64_t
          * The usual case first: fell through to the next instruction. A trap vector is 4-aligned, so
          * only there the next instruction can be a handler.
          */
-        if (pc == end && mode == s->mode && (pc & 3)) {
+        if (same_place(pc, end) && mode == s->mode && (pc & 3)) {
             return;
         }
         retired = stopped_at_by_trap(r, s, mode, pc);
-        if (retired < 0 && pc == end - s->len[s->nr_insns - 1] && mode == s->mode &&
+        if (retired < 0 && same_place(pc, end - s->len[s->nr_insns - 1]) && mode == s->mode &&
             !s->last_is_xret) {
             retired = s->nr_insns - 1; /* QEMU runs it again */
         }
@@ -359,11 +376,10 @@ static void on_doubt(unsigned int cpu, void *userdata)
     if (!announced(cpu)) {
         return;
     }
-    settle(cpu, qemu_plugin_scoreboard_find(score, cpu), next->mode, next->pc);
+    settle(cpu, qemu_plugin_scoreboard_find(score, cpu), next->mode);
 }
 
 struct marker {
-    uint64_t pc;
     uint8_t region;
     bool end;
     bool first; /* of its TB: nobody has looked at the note yet */
@@ -442,7 +458,7 @@ static void on_marker(unsigned int cpu, void *userdata)
     hart = qemu_plugin_scoreboard_find(score, cpu);
     if (hart->note) {
         if (k->first) {
-            settle(cpu, hart, k->mode, k->pc);
+            settle(cpu, hart, k->mode);
         } else {
             hart->note = 0; /* the segment before the marker, which we have reached */
         }
@@ -580,7 +596,6 @@ static void instrument_marker(struct qemu_plugin_insn *insn, bool first, enum mo
     uint32_t imm = fetch(insn) >> 20;
     struct marker *k = g_new0(struct marker, 1);
 
-    k->pc = qemu_plugin_insn_vaddr(insn);
     k->region = imm & 0xff;
     k->end = imm & 0x100;
     k->first = first;
