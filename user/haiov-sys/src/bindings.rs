@@ -3,7 +3,10 @@
 
 pub const HAIOV_TYPE: u32 = 185;
 pub const HAIOV_FEATURE_VEI: u32 = 1;
+pub const HAIOV_FEATURE_UER: u32 = 2;
 pub const HAIOV_ROUTE_CPU: u32 = 1;
+pub const HAIOV_MAX_SIGNALS: u32 = 256;
+pub const HAIOV_UER_ENDED: u32 = 1212219393;
 pub type __s32 = ::core::ffi::c_int;
 pub type __u32 = ::core::ffi::c_uint;
 pub type __u64 = ::core::ffi::c_ulonglong;
@@ -14,6 +17,9 @@ pub const HAIOV_CMD_VM_QUERY: _bindgen_ty_1 = 17;
 pub const HAIOV_CMD_ROUTE_ADD: _bindgen_ty_1 = 32;
 pub const HAIOV_CMD_ROUTE_MOVE: _bindgen_ty_1 = 33;
 pub const HAIOV_CMD_ROUTE_QUERY: _bindgen_ty_1 = 34;
+pub const HAIOV_CMD_VCPU_CREATE: _bindgen_ty_1 = 48;
+pub const HAIOV_CMD_MMIO_ADD: _bindgen_ty_1 = 64;
+pub const HAIOV_CMD_SIGNAL_ADD: _bindgen_ty_1 = 80;
 /// Numbers of the ioctls; groups of 16 by object.
 pub type _bindgen_ty_1 = ::core::ffi::c_uint;
 /** struct haiov_info - ioctl(HAIOV_INFO)
@@ -67,13 +73,15 @@ const _: () = {
 /** struct haiov_destroy - ioctl(HAIOV_DESTROY)
  @size: sizeof(struct haiov_destroy)
  @flags: Must be 0
- @id: A VM or a route
+ @id: An object of any kind
 
  Destroy an object. When this returns, the object's hardware resources are
  free and no event of it will be delivered any more. An event that a route
- had accepted before is signaled before this returns.
+ had accepted before is signaled before this returns. The handler of a vCPU
+ does not run any more, so that its memory can be freed. No access to an MMIO
+ range starts a handler any more; one that was started before may still run.
 
- ENOENT: no such id. EBUSY: a VM that still has routes.*/
+ ENOENT: no such id. EBUSY: a VM that still has leaves.*/
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
 pub struct haiov_destroy {
@@ -384,3 +392,166 @@ const _: () = {
         "Offset of field: haiov_route_query::out_throttled",
     ][::core::mem::offset_of!(haiov_route_query, out_throttled) - 48usize];
 };
+/** struct haiov_vcpu_create - ioctl(HAIOV_VCPU_CREATE)
+ @size: sizeof(struct haiov_vcpu_create)
+ @flags: Must be 0
+ @vm_id: The VM
+ @vcpu_fd: File descriptor of a vCPU of that VM's KVM virtual machine
+           (KVM_CREATE_VCPU)
+ @__reserved: Must be 0
+ @entry: Address at which the vCPU's handler begins, a multiple of 4, not 0
+ @data: What the handler finds in uscratch
+ @out_vcpu_id: Id of the new vCPU
+
+ Give a vCPU a handler, also while it runs. From then on its accesses to the
+ VM's MMIO ranges start the handler. How often that took the kernel's help is
+ in the vCPU's statistics (KVM_GET_STATS_FD): uer_punts, uer_ecalls,
+ uer_faults, uer_tur, uer_ended.
+
+ ENOENT: no such id, or not a VM. EBADF, EINVAL: vcpu_fd is not open, or not a
+ vCPU of that virtual machine. EINVAL: entry is 0, not a multiple of 4, or not
+ an address of user space. EPERM: the calling process is not the one that the
+ virtual machine belongs to. EBUSY: the vCPU has a handler.*/
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct haiov_vcpu_create {
+    pub size: __u32,
+    pub flags: __u32,
+    pub vm_id: __u64,
+    pub vcpu_fd: __s32,
+    pub __reserved: __u32,
+    pub entry: __u64,
+    pub data: __u64,
+    pub out_vcpu_id: __u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of haiov_vcpu_create"][::core::mem::size_of::<haiov_vcpu_create>() - 48usize];
+    [
+        "Alignment of haiov_vcpu_create",
+    ][::core::mem::align_of::<haiov_vcpu_create>() - 8usize];
+    [
+        "Offset of field: haiov_vcpu_create::size",
+    ][::core::mem::offset_of!(haiov_vcpu_create, size) - 0usize];
+    [
+        "Offset of field: haiov_vcpu_create::flags",
+    ][::core::mem::offset_of!(haiov_vcpu_create, flags) - 4usize];
+    [
+        "Offset of field: haiov_vcpu_create::vm_id",
+    ][::core::mem::offset_of!(haiov_vcpu_create, vm_id) - 8usize];
+    [
+        "Offset of field: haiov_vcpu_create::vcpu_fd",
+    ][::core::mem::offset_of!(haiov_vcpu_create, vcpu_fd) - 16usize];
+    [
+        "Offset of field: haiov_vcpu_create::__reserved",
+    ][::core::mem::offset_of!(haiov_vcpu_create, __reserved) - 20usize];
+    [
+        "Offset of field: haiov_vcpu_create::entry",
+    ][::core::mem::offset_of!(haiov_vcpu_create, entry) - 24usize];
+    [
+        "Offset of field: haiov_vcpu_create::data",
+    ][::core::mem::offset_of!(haiov_vcpu_create, data) - 32usize];
+    [
+        "Offset of field: haiov_vcpu_create::out_vcpu_id",
+    ][::core::mem::offset_of!(haiov_vcpu_create, out_vcpu_id) - 40usize];
+};
+/** struct haiov_mmio_add - ioctl(HAIOV_MMIO_ADD)
+ @size: sizeof(struct haiov_mmio_add)
+ @flags: Must be 0
+ @vm_id: The VM
+ @gpa: First guest physical address, a multiple of 4096
+ @length: Bytes, a multiple of 4096, not 0
+ @out_mmio_id: Id of the new MMIO range
+
+ Let accesses to a range of guest physical addresses start handlers. On a vCPU
+ that has none they exit as ever. A memory slot of KVM that is made later and
+ overlaps the range takes its place there, for as long as the slot exists.
+
+ ENOENT: no such id, or not a VM. EINVAL: gpa or length is not a multiple of
+ 4096, length is 0, or the range ends past what the guest can address. EEXIST:
+ it overlaps a memory slot of KVM, or another MMIO range.*/
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct haiov_mmio_add {
+    pub size: __u32,
+    pub flags: __u32,
+    pub vm_id: __u64,
+    pub gpa: __u64,
+    pub length: __u64,
+    pub out_mmio_id: __u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of haiov_mmio_add"][::core::mem::size_of::<haiov_mmio_add>() - 40usize];
+    ["Alignment of haiov_mmio_add"][::core::mem::align_of::<haiov_mmio_add>() - 8usize];
+    [
+        "Offset of field: haiov_mmio_add::size",
+    ][::core::mem::offset_of!(haiov_mmio_add, size) - 0usize];
+    [
+        "Offset of field: haiov_mmio_add::flags",
+    ][::core::mem::offset_of!(haiov_mmio_add, flags) - 4usize];
+    [
+        "Offset of field: haiov_mmio_add::vm_id",
+    ][::core::mem::offset_of!(haiov_mmio_add, vm_id) - 8usize];
+    [
+        "Offset of field: haiov_mmio_add::gpa",
+    ][::core::mem::offset_of!(haiov_mmio_add, gpa) - 16usize];
+    [
+        "Offset of field: haiov_mmio_add::length",
+    ][::core::mem::offset_of!(haiov_mmio_add, length) - 24usize];
+    [
+        "Offset of field: haiov_mmio_add::out_mmio_id",
+    ][::core::mem::offset_of!(haiov_mmio_add, out_mmio_id) - 32usize];
+};
+/** struct haiov_signal_add - ioctl(HAIOV_SIGNAL_ADD)
+ @size: sizeof(struct haiov_signal_add)
+ @flags: Must be 0
+ @vm_id: The VM
+ @eventfd: File descriptor of an eventfd
+ @out_index: What handlers pass to HAIOV_UER_SIGNAL: the lowest free index
+ @out_signal_id: Id of the new signal
+
+ Let the handlers of a VM signal an eventfd. It may be an irqfd of KVM as well
+ (KVM_IRQFD). Several signals may share an eventfd.
+
+ ENOENT: no such id, or not a VM. EBADF, EINVAL: eventfd is not open, or not an
+ eventfd. ENOSPC: the VM has HAIOV_MAX_SIGNALS signals.*/
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct haiov_signal_add {
+    pub size: __u32,
+    pub flags: __u32,
+    pub vm_id: __u64,
+    pub eventfd: __s32,
+    pub out_index: __u32,
+    pub out_signal_id: __u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of haiov_signal_add"][::core::mem::size_of::<haiov_signal_add>() - 32usize];
+    [
+        "Alignment of haiov_signal_add",
+    ][::core::mem::align_of::<haiov_signal_add>() - 8usize];
+    [
+        "Offset of field: haiov_signal_add::size",
+    ][::core::mem::offset_of!(haiov_signal_add, size) - 0usize];
+    [
+        "Offset of field: haiov_signal_add::flags",
+    ][::core::mem::offset_of!(haiov_signal_add, flags) - 4usize];
+    [
+        "Offset of field: haiov_signal_add::vm_id",
+    ][::core::mem::offset_of!(haiov_signal_add, vm_id) - 8usize];
+    [
+        "Offset of field: haiov_signal_add::eventfd",
+    ][::core::mem::offset_of!(haiov_signal_add, eventfd) - 16usize];
+    [
+        "Offset of field: haiov_signal_add::out_index",
+    ][::core::mem::offset_of!(haiov_signal_add, out_index) - 20usize];
+    [
+        "Offset of field: haiov_signal_add::out_signal_id",
+    ][::core::mem::offset_of!(haiov_signal_add, out_signal_id) - 24usize];
+};
+pub const HAIOV_UER_PUNT: _bindgen_ty_2 = 0;
+pub const HAIOV_UER_SIGNAL: _bindgen_ty_2 = 1;
+/// What a handler asks for by ecall, in a7; see "Handlers" above.
+pub type _bindgen_ty_2 = ::core::ffi::c_uint;

@@ -41,3 +41,9 @@ pub const HAIOV_ROUTE_ADD: u32 = io(HAIOV_CMD_ROUTE_ADD);
 pub const HAIOV_ROUTE_MOVE: u32 = io(HAIOV_CMD_ROUTE_MOVE);
 /// Reads the place and the counters of a route; takes a [`haiov_route_query`].
 pub const HAIOV_ROUTE_QUERY: u32 = io(HAIOV_CMD_ROUTE_QUERY);
+/// Gives a vCPU a handler; takes a [`haiov_vcpu_create`].
+pub const HAIOV_VCPU_CREATE: u32 = io(HAIOV_CMD_VCPU_CREATE);
+/// Lets accesses to a range of guest physical addresses start handlers; takes a [`haiov_mmio_add`].
+pub const HAIOV_MMIO_ADD: u32 = io(HAIOV_CMD_MMIO_ADD);
+/// Lets handlers signal an eventfd; takes a [`haiov_signal_add`].
+pub const HAIOV_SIGNAL_ADD: u32 = io(HAIOV_CMD_SIGNAL_ADD);

@@ -73,6 +73,7 @@ fn crate_says_what_the_header_says() {
         table,
         HAIOV_TYPE,
         HAIOV_FEATURE_VEI,
+        HAIOV_FEATURE_UER,
         HAIOV_ROUTE_CPU,
         HAIOV_INFO,
         HAIOV_DESTROY,
@@ -81,6 +82,13 @@ fn crate_says_what_the_header_says() {
         HAIOV_ROUTE_ADD,
         HAIOV_ROUTE_MOVE,
         HAIOV_ROUTE_QUERY,
+        HAIOV_VCPU_CREATE,
+        HAIOV_MMIO_ADD,
+        HAIOV_SIGNAL_ADD,
+        HAIOV_MAX_SIGNALS,
+        HAIOV_UER_PUNT,
+        HAIOV_UER_SIGNAL,
+        HAIOV_UER_ENDED,
     );
     layout!(table,
         haiov_info { size, flags, features, nr_harts, nr_veiids, cache_entries, max_veirqs }
@@ -92,6 +100,9 @@ fn crate_says_what_the_header_says() {
         haiov_route_query {
             size, flags, route_id, out_veirq, out_veiid, out_cpu, out_pending, out_delivered, out_fallbacks, out_throttled,
         }
+        haiov_vcpu_create { size, flags, vm_id, vcpu_fd, entry, data, out_vcpu_id }
+        haiov_mmio_add { size, flags, vm_id, gpa, length, out_mmio_id }
+        haiov_signal_add { size, flags, vm_id, eventfd, out_index, out_signal_id }
     );
     let expressions: Vec<String> = table.iter().map(|(e, _)| e.clone()).collect();
     let c = ask_c(&expressions);

@@ -8,7 +8,7 @@ use std::error::Error as StdError;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::process::ExitCode;
 
-use haiov::{Device, Error, Route, Vm};
+use haiov::{Device, Error, Route, Signal, Vcpu, Vm};
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -41,7 +41,7 @@ macro_rules! refused {
 }
 
 fn main() -> ExitCode {
-    let cases: [Case; 7] = [
+    let cases: [Case; 11] = [
         ("the hardware is described", hardware_is_described),
         ("routes come, move and go", routes_come_move_and_go),
         ("objects may be dropped in any order", objects_may_be_dropped_in_any_order),
@@ -49,6 +49,10 @@ fn main() -> ExitCode {
         ("a full CPU has no room until a route goes", a_full_cpu_has_no_room),
         ("events arrive wherever the route goes", events_arrive),
         ("sends without a route are dropped and counted", sends_without_a_route),
+        ("ranges come and go", ranges_come_and_go),
+        ("signals come and go", signals_come_and_go),
+        ("a vCPU has one handler", a_vcpu_has_one_handler),
+        ("leaves of a VM may be dropped in any order", leaves_may_be_dropped_in_any_order),
     ];
     let mut failed = 0;
     for (name, case) in cases {
@@ -70,7 +74,7 @@ fn fd(vm: &VmFd) -> BorrowedFd<'_> {
 
 fn hardware_is_described() -> Outcome {
     let info = Device::open()?.info()?;
-    check!(info.features.vei(), "no VEI: {info:?}");
+    check!(info.features.vei() && info.features.uer(), "no VEI or no UER: {info:?}");
     check!(info.harts >= 1 && info.veiids_per_hart >= 2 && info.max_veirqs >= 1, "{info:?}");
     Ok(())
 }
@@ -240,5 +244,79 @@ fn sends_without_a_route() -> Outcome {
     drop(route);
     guest.send(0)?;
     check!(vm.query()?.dropped == 3, "{:?}", vm.query());
+    Ok(())
+}
+
+fn ranges_come_and_go() -> Outcome {
+    let guest = Guest::new()?;
+    let vm = Vm::create(&Device::open()?, fd(&guest.kvm), 1)?;
+    let range = vm.add_mmio(NOTHING, 0x2000)?;
+    check!((range.gpa(), range.length()) == (NOTHING, 0x2000), "{range:?}");
+    refused!(vm.add_mmio(NOTHING + 0x1000, 0x1000), Error::Overlaps { length: 0x1000, .. }, "a range in a range");
+    refused!(vm.add_mmio(RAM, 0x1000), Error::Overlaps { gpa: RAM, .. }, "a range in memory");
+    for (gpa, length) in [(NOTHING + 1, 0x1000), (NOTHING, 0x1001), (NOTHING, 0), (!0xfff, 0x1000)] {
+        refused!(vm.add_mmio(gpa, length), Error::Invalid { .. }, format!("{length:#x} bytes at {gpa:#x}"));
+    }
+    range.destroy()?;
+    drop(vm.add_mmio(NOTHING, 0x1000)?);
+    vm.add_mmio(NOTHING, 0x1000)?.destroy()?;
+    Ok(())
+}
+
+fn signals_come_and_go() -> Outcome {
+    let kvm = Kvm::new()?.create_vm()?;
+    let device = Device::open()?;
+    let vm = Vm::create(&device, fd(&kvm), 1)?;
+    let eventfd = EventFd::new()?;
+    refused!(vm.add_signal(&device), Error::Invalid { .. }, "a device as an eventfd");
+    let mut signals = (0..Signal::MAX).map(|_| vm.add_signal(&eventfd)).collect::<haiov::Result<Vec<Signal>>>()?;
+    check!(signals.iter().map(Signal::index).eq(0..Signal::MAX), "indices out of order");
+    refused!(vm.add_signal(&eventfd), Error::NoSpace { .. }, "a signal too many");
+    drop(signals.remove(7));
+    let again = vm.add_signal(&eventfd)?;
+    check!(again.index() == 7, "index {}", again.index());
+    again.destroy()?;
+    Ok(())
+}
+
+/// Where a handler begins; it never runs here, since nothing accesses a range.
+const ENTRY: usize = 0x1_0000;
+
+/// Gives a vCPU a handler that nothing starts.
+fn idle_handler(vm: &Vm, vcpu: &impl AsRawFd) -> haiov::Result<Vcpu> {
+    // SAFETY: the caller's variable owns the file, and is borrowed for the duration of the call.
+    let vcpu = unsafe { BorrowedFd::borrow_raw(vcpu.as_raw_fd()) };
+    // SAFETY: a handler starts only at an access to an MMIO range, and no guest that gets one here runs.
+    unsafe { Vcpu::create_raw(vm, vcpu, ENTRY, 0) }
+}
+
+fn a_vcpu_has_one_handler() -> Outcome {
+    let (guest, other) = (Guest::new()?, Guest::new()?);
+    let vm = Vm::create(&Device::open()?, fd(&guest.kvm), 1)?;
+    let vcpu = idle_handler(&vm, &guest.vcpu)?;
+    refused!(idle_handler(&vm, &guest.vcpu), Error::Busy { .. }, "a second handler");
+    refused!(idle_handler(&vm, &other.vcpu), Error::Invalid { .. }, "a vCPU of another VM");
+    refused!(idle_handler(&vm, &guest.kvm), Error::Invalid { .. }, "a VM as a vCPU");
+    vcpu.destroy()?;
+    drop(idle_handler(&vm, &guest.vcpu)?);
+    idle_handler(&vm, &guest.vcpu)?.destroy()?;
+    Ok(())
+}
+
+fn leaves_may_be_dropped_in_any_order() -> Outcome {
+    let guest = Guest::new()?;
+    let device = Device::open()?;
+    let vm = Vm::create(&device, fd(&guest.kvm), 1)?;
+    let (range, signal) = (vm.add_mmio(NOTHING, 0x1000)?, vm.add_signal(EventFd::new()?)?);
+    let vcpu = idle_handler(&vm, &guest.vcpu)?;
+    drop(device);
+    drop(vm);
+    let other = Device::open()?;
+    refused!(Vm::create(&other, fd(&guest.kvm), 1), Error::Busy { .. }, "a binding that leaves keep");
+    drop(range);
+    drop(vcpu);
+    refused!(Vm::create(&other, fd(&guest.kvm), 1), Error::Busy { .. }, "a binding that a signal keeps");
+    drop(signal);
+    Vm::create(&other, fd(&guest.kvm), 1)?;
     Ok(())
 }

@@ -36,6 +36,17 @@ impl Features {
         self.0 & u64::from(raw::HAIOV_FEATURE_VEI) != 0
     }
 
+    /// Whether vCPUs can have handlers (User-level Exception Redirection).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(!haiov::Features::default().uer());
+    /// ```
+    pub fn uer(self) -> bool {
+        self.0 & u64::from(raw::HAIOV_FEATURE_UER) != 0
+    }
+
     /// All bits, those that this version does not know included.
     pub fn bits(self) -> u64 {
         self.0
@@ -186,8 +197,8 @@ mod tests {
     #[test]
     fn features_keep_unknown_bits() {
         let features = Features::from_bits(1 | 1 << 63);
-        assert!(features.vei());
+        assert!(features.vei() && !features.uer());
         assert_eq!(features.bits(), 1 | 1 << 63);
-        assert!(!Features::from_bits(2).vei());
+        assert!(!Features::from_bits(2).vei() && Features::from_bits(2).uer());
     }
 }

@@ -35,10 +35,12 @@ pub enum Error {
     },
 
     /// The machine lacks the hardware.
-    #[error("cannot {action}: this machine has no Xhaiov or no VEIC; use an ioeventfd instead")]
+    #[error("cannot {action}: {hint}")]
     Unsupported {
         /// What was to be done.
         action: &'static str,
+        /// What is missing, and what to use instead.
+        hint: &'static str,
         /// The system's error.
         source: Errno,
     },
@@ -70,6 +72,31 @@ pub enum Error {
         action: &'static str,
         /// The VEIRQ.
         veirq: u32,
+        /// The system's error.
+        source: Errno,
+    },
+
+    /// There is memory, or another MMIO range, at these guest physical addresses.
+    #[error(
+        "cannot {action}: there is memory or another MMIO range between {gpa:#x} and {:#x}; choose other addresses, or \
+         remove that first", gpa.saturating_add(*length)
+    )]
+    Overlaps {
+        /// What was to be done.
+        action: &'static str,
+        /// The first address.
+        gpa: u64,
+        /// How many bytes.
+        length: u64,
+        /// The system's error.
+        source: Errno,
+    },
+
+    /// The KVM virtual machine belongs to another process.
+    #[error("cannot {action}: the KVM VM belongs to another process; do it in the process that made that VM")]
+    OtherProcess {
+        /// What was to be done.
+        action: &'static str,
         /// The system's error.
         source: Errno,
     },
@@ -120,7 +147,8 @@ pub enum Error {
 impl Error {
     /// Whether the machine, its kernel or the caller's rights simply do not offer this.
     ///
-    /// A program that gets such an error can go on with an ioeventfd; any other error is worth stopping for.
+    /// A program that gets such an error can go on with an ioeventfd, or with exits to itself; any other error is worth
+    /// stopping for.
     ///
     /// # Examples
     ///
@@ -168,8 +196,19 @@ pub(crate) struct Context {
     pub busy: &'static str,
     /// What ENOSPC is about.
     pub space: &'static str,
-    /// The VEIRQ that EEXIST is about.
-    pub veirq: u32,
+    /// What EOPNOTSUPP is about.
+    pub unsupported: &'static str,
+    /// What EEXIST is about.
+    pub taken: Taken,
+}
+
+/// What there can be one of.
+#[derive(Clone, Copy)]
+pub(crate) enum Taken {
+    /// A route of this VEIRQ.
+    Veirq(u32),
+    /// A user of these guest physical addresses.
+    Addresses { gpa: u64, length: u64 },
 }
 
 impl Context {
@@ -180,7 +219,8 @@ impl Context {
             invalid: "the kernel does not know this call's flags; use a module that is as new as this program",
             busy: "the object is in use; destroy what depends on it first",
             space: "the hardware has no room for it; destroy objects that are not needed",
-            veirq: 0,
+            unsupported: "this machine has no Xhaiov or no VEIC; use an ioeventfd instead",
+            taken: Taken::Veirq(0),
         }
     }
 
@@ -189,10 +229,14 @@ impl Context {
         let action = self.action;
         match source {
             Errno::ENOTTY => Error::NotADevice { action, source },
-            Errno::EOPNOTSUPP => Error::Unsupported { action, source },
+            Errno::EOPNOTSUPP => Error::Unsupported { action, hint: self.unsupported, source },
             Errno::EINVAL | Errno::EBADF => Error::Invalid { action, hint: self.invalid, source },
             Errno::ENOENT => Error::NotFound { action, source },
-            Errno::EEXIST => Error::Exists { action, veirq: self.veirq, source },
+            Errno::EEXIST => match self.taken {
+                Taken::Veirq(veirq) => Error::Exists { action, veirq, source },
+                Taken::Addresses { gpa, length } => Error::Overlaps { action, gpa, length, source },
+            },
+            Errno::EPERM => Error::OtherProcess { action, source },
             Errno::EBUSY => Error::Busy { action, hint: self.busy, source },
             Errno::ENODEV => Error::CpuUnavailable { action, source },
             Errno::ENOSPC => Error::NoSpace { action, hint: self.space, source },
@@ -207,7 +251,7 @@ mod tests {
     use std::error::Error as _;
 
     /// All that the header's errno table lists, and one that it does not.
-    const ERRNOS: [Errno; 12] = [
+    const ERRNOS: [Errno; 13] = [
         Errno::ENOTTY,
         Errno::EFAULT,
         Errno::E2BIG,
@@ -217,6 +261,7 @@ mod tests {
         Errno::ENOENT,
         Errno::EEXIST,
         Errno::EBUSY,
+        Errno::EPERM,
         Errno::ENODEV,
         Errno::ENOSPC,
         Errno::ENOMEM,
@@ -224,7 +269,7 @@ mod tests {
 
     #[test]
     fn messages_are_one_sentence_with_advice_and_a_source() {
-        let context = Context { veirq: 7, ..Context::of("add the route") };
+        let context = Context { taken: Taken::Veirq(7), ..Context::of("add the route") };
         for errno in ERRNOS {
             let error = context.error(errno);
             let text = error.to_string();
@@ -235,6 +280,17 @@ mod tests {
             assert_eq!(source.downcast_ref::<Errno>(), Some(&errno));
         }
         assert!(context.error(Errno::EEXIST).to_string().contains("VEIRQ 7"));
+    }
+
+    #[test]
+    fn addresses_that_are_taken_are_named() {
+        let range = |gpa, length| Context { taken: Taken::Addresses { gpa, length }, ..Context::of("x") };
+        let error = range(0x1000_0000, 0x1000).error(Errno::EEXIST);
+        assert!(matches!(error, Error::Overlaps { gpa: 0x1000_0000, length: 0x1000, .. }));
+        assert!(error.to_string().contains("between 0x10000000 and 0x10001000; "), "{error}");
+        // Whatever the caller asked for, there is a message.
+        let text = range(u64::MAX, 2).error(Errno::EEXIST).to_string();
+        assert!(text.contains("0xffffffffffffffff; "), "{text}");
     }
 
     #[test]

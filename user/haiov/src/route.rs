@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use haiov_sys as raw;
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, Taken};
 use crate::sys::{self, Command};
 use crate::vm::{Inner, Vm};
 
@@ -75,7 +75,7 @@ impl Route {
             invalid: "the file must be an open eventfd, the VEIRQ less than the VM's number of them, and the CPU one \
                       of this machine; check these three",
             space: "no interrupt identity is free there; choose another CPU, or drop routes that are not needed",
-            veirq,
+            taken: Taken::Veirq(veirq),
             ..Context::of("add the route")
         };
         let mut add = raw::haiov_route_add {

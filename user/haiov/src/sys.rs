@@ -45,6 +45,9 @@ command! {
     haiov_route_add => HAIOV_ROUTE_ADD,
     haiov_route_move => HAIOV_ROUTE_MOVE,
     haiov_route_query => HAIOV_ROUTE_QUERY,
+    haiov_vcpu_create => HAIOV_VCPU_CREATE,
+    haiov_mmio_add => HAIOV_MMIO_ADD,
+    haiov_signal_add => HAIOV_SIGNAL_ADD,
 }
 
 /// Issues the ioctl of `command`, again when a signal interrupts it.

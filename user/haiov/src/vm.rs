@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A KVM virtual machine that may send notifications.
+//! A KVM virtual machine that may send notifications, and whose accesses handlers may serve.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -8,7 +8,9 @@ use haiov_sys as raw;
 
 use crate::device::Device;
 use crate::error::{Context, Result};
+use crate::mmio::MmioRange;
 use crate::route::Route;
+use crate::signal::Signal;
 use crate::sys::{self, Command};
 
 /// The kernel's object; destroyed with the last handle to it.
@@ -29,7 +31,8 @@ impl Drop for Inner {
 
 /// A KVM virtual machine that is bound to a [`Device`]: its vCPUs may send VEIRQs.
 ///
-/// Clones are handles to the same binding. It ends when the last handle and the last [`Route`] are dropped.
+/// Clones are handles to the same binding. It ends when the last handle and the last object that was made with one, such
+/// as a [`Route`], are dropped.
 #[derive(Clone, Debug)]
 pub struct Vm {
     inner: Arc<Inner>,
@@ -118,6 +121,53 @@ impl Vm {
     /// ```
     pub fn add_route(&self, veirq: u32, eventfd: impl AsFd, cpu: Option<u32>) -> Result<Route> {
         Route::add(self, veirq, eventfd, cpu)
+    }
+
+    /// Lets accesses to a range of guest physical addresses start handlers; the same as [`MmioRange::add`].
+    ///
+    /// # Arguments
+    ///
+    /// * `gpa` - the first address, a multiple of 4096.
+    /// * `length` - how many bytes, a multiple of 4096, not 0.
+    ///
+    /// # Errors
+    ///
+    /// As for [`MmioRange::add`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(vm: &haiov::Vm) -> haiov::Result<()> {
+    /// let uart = vm.add_mmio(0x1000_0000, 0x1000)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn add_mmio(&self, gpa: u64, length: u64) -> Result<MmioRange> {
+        MmioRange::add(self, gpa, length)
+    }
+
+    /// Lets handlers signal an eventfd; the same as [`Signal::add`].
+    ///
+    /// # Arguments
+    ///
+    /// * `eventfd` - what they signal; the signal does not depend on this file descriptor later.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Signal::add`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(vm: &haiov::Vm) -> Result<(), Box<dyn std::error::Error>> {
+    /// let interrupt = nix::sys::eventfd::EventFd::new()?;
+    /// let signal = vm.add_signal(&interrupt)?;
+    /// println!("handlers signal it as number {}", signal.index());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn add_signal(&self, eventfd: impl AsFd) -> Result<Signal> {
+        Signal::add(self, eventfd)
     }
 
     /// Reads the counters.

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-/// Shows what /dev/haiov does: hardware, VMs, routes and counters.
+/// Shows what /dev/haiov does: hardware, VMs, routes, MMIO ranges, signals and counters.
 ///
-/// Without an object, shows all of them. What the hardware can do comes from the device; the state of VMs, routes,
-/// counters and harts comes from debugfs, which usually only root may read.
+/// Without an object, shows all of them. What the hardware can do comes from the device; all state comes from debugfs,
+/// which usually only root may read.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "haiovctl", version, disable_help_subcommand = false)]
 pub struct Options {
@@ -40,7 +40,7 @@ pub enum Command {
         #[command(subcommand)]
         action: Option<Action>,
     },
-    /// KVM VMs that may send
+    /// KVM VMs that may send, and may have handlers
     Vm {
         /// What to do with them
         #[command(subcommand)]
@@ -48,6 +48,18 @@ pub enum Command {
     },
     /// Routes from VEIRQs to eventfds
     Route {
+        /// What to do with them
+        #[command(subcommand)]
+        action: Option<Action>,
+    },
+    /// Guest physical addresses whose accesses start handlers
+    Mmio {
+        /// What to do with them
+        #[command(subcommand)]
+        action: Option<Action>,
+    },
+    /// Eventfds that handlers can signal
+    Signal {
         /// What to do with them
         #[command(subcommand)]
         action: Option<Action>,
@@ -117,7 +129,7 @@ mod tests {
 
     #[test]
     fn every_object_has_help() {
-        for object in ["show", "info", "vm", "route", "counters", "hart"] {
+        for object in ["show", "info", "vm", "route", "mmio", "signal", "counters", "hart"] {
             let error = parse(&format!("help {object}")).unwrap_err();
             assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{object}");
         }

@@ -35,6 +35,10 @@ pub enum State {
     Vms,
     /// Routes.
     Routes,
+    /// MMIO ranges.
+    Mmio,
+    /// Signals of handlers.
+    Signals,
     /// Interrupt identities by hart.
     Harts,
     /// Counters of the interrupt controller.
@@ -47,6 +51,8 @@ impl State {
         match self {
             Self::Vms => "vms",
             Self::Routes => "routes",
+            Self::Mmio => "mmio",
+            Self::Signals => "signals",
             Self::Harts => "harts",
             Self::Counters => "counters",
         }

@@ -3,12 +3,15 @@
 
 use std::fmt::Write;
 
-use haiov::{Device, Info};
+use haiov::{Device, Features, Info};
 use serde_json::{Map, Value, json};
 
 use crate::Error;
 use crate::cli::{Command, Options};
 use crate::debugfs::{self, Record, State};
+
+/// What is shown without an object, in this order.
+const EVERYTHING: [State; 6] = [State::Counters, State::Harts, State::Vms, State::Routes, State::Mmio, State::Signals];
 
 /// Makes the answer to what the user asked.
 pub fn render(options: &Options) -> Result<String, Error> {
@@ -16,7 +19,7 @@ pub fn render(options: &Options) -> Result<String, Error> {
     match &options.command {
         None | Some(Command::Show) => {
             let info = info(options)?;
-            let states = [State::Counters, State::Harts, State::Vms, State::Routes].map(|s| (s, state(s)));
+            let states = EVERYTHING.map(|s| (s, state(s)));
             Ok(if options.json { everything_json(&info, &states) } else { everything_text(&info, &states) })
         }
         Some(Command::Info { .. }) => {
@@ -25,6 +28,8 @@ pub fn render(options: &Options) -> Result<String, Error> {
         }
         Some(Command::Vm { .. }) => one(options, State::Vms),
         Some(Command::Route { .. }) => one(options, State::Routes),
+        Some(Command::Mmio { .. }) => one(options, State::Mmio),
+        Some(Command::Signal { .. }) => one(options, State::Signals),
         Some(Command::Hart { .. }) => one(options, State::Harts),
         Some(Command::Counters { .. }) => one(options, State::Counters),
         // Not something to show.
@@ -47,7 +52,7 @@ fn line(value: &Value) -> String {
 
 fn info_json(info: &Info) -> Value {
     json!({
-        "features": feature_names(info),
+        "features": feature_names(info.features),
         "harts": info.harts,
         "veiids_per_hart": info.veiids_per_hart,
         "cache_entries_per_hart": info.cache_entries_per_hart,
@@ -55,12 +60,15 @@ fn info_json(info: &Info) -> Value {
     })
 }
 
-fn feature_names(info: &Info) -> Vec<String> {
+fn feature_names(features: Features) -> Vec<String> {
     let mut names = Vec::new();
-    if info.features.vei() {
+    if features.vei() {
         names.push("vei".to_owned());
     }
-    let unknown = info.features.bits() & !u64::from(haiov::raw::HAIOV_FEATURE_VEI);
+    if features.uer() {
+        names.push("uer".to_owned());
+    }
+    let unknown = features.bits() & !u64::from(haiov::raw::HAIOV_FEATURE_VEI | haiov::raw::HAIOV_FEATURE_UER);
     if unknown != 0 {
         names.push(format!("{unknown:#x}"));
     }
@@ -73,7 +81,7 @@ fn info_text(info: &Info) -> String {
     }
     format!(
         "features  {}\nharts     {}\nVEIIDs    {} per hart\ncache     {} entries per hart\nVEIRQs    {} per VM\n",
-        feature_names(info).join(" "),
+        feature_names(info.features).join(" "),
         info.harts,
         info.veiids_per_hart,
         info.cache_entries_per_hart,
@@ -226,7 +234,7 @@ mod tests {
     #[test]
     fn everything_says_what_is_not_known() {
         let dir = state(&[("counters", "hits 5\n"), ("vms", "id=1\n"), ("routes", "")]);
-        let states = [State::Counters, State::Harts, State::Vms, State::Routes].map(|s| (s, s.read(dir.path())));
+        let states = EVERYTHING.map(|s| (s, s.read(dir.path())));
         let text = everything_text(&Info::default(), &states);
         assert!(text.contains("hardware\n  hardware  none"), "{text}");
         assert!(text.contains("counters\n  hits  5\n"), "{text}");
@@ -235,6 +243,25 @@ mod tests {
         let all: Value = serde_json::from_str(&everything_json(&Info::default(), &states)).unwrap();
         assert_eq!(all["harts"], Value::Null);
         assert_eq!(all["routes"], json!([]));
+        assert_eq!(all["mmio"], Value::Null);
         assert_eq!(all["info"]["features"], json!([]));
+    }
+
+    #[test]
+    fn features_have_names() {
+        let names = |bits| feature_names(Features::from_bits(bits));
+        assert_eq!(names(0), Vec::<String>::new());
+        assert_eq!(names(1), ["vei"]);
+        assert_eq!(names(3), ["vei", "uer"]);
+        assert_eq!(names(1 << 63 | 2), ["uer", "0x8000000000000000"]);
+    }
+
+    #[test]
+    fn ranges_and_signals_are_shown() {
+        let dir =
+            state(&[("mmio", "vmid=1 gpa=0x10000000 length=0x1000\n"), ("signals", "vmid=1 index=0 signaled=7\n")]);
+        assert_eq!(ask(&dir, "mmio").unwrap(), "vmid  gpa         length\n1     0x10000000  0x1000\n");
+        let signals: Value = serde_json::from_str(&ask(&dir, "signal --json").unwrap()).unwrap();
+        assert_eq!(signals, json!([{"vmid": 1, "index": 0, "signaled": 7}]));
     }
 }

@@ -3,6 +3,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use haiov::uer;
+
 /// A device that the guest reaches by loads and stores.
 pub trait MmioDevice: Send {
     /// Answers a load. Bytes that the device does not set read as zero.
@@ -20,6 +22,10 @@ struct Region {
 /// The devices by address.
 #[derive(Default)]
 pub struct Bus {
+    /// Those whose pages handlers of UER serve, where the host has it; what they punt comes here.
+    pub redirected: uer::Bus,
+    /// Those that are made in the same way, and reached by exits.
+    pub exits: uer::Bus,
     regions: Vec<Region>,
 }
 
@@ -42,6 +48,9 @@ impl Bus {
     /// * `address` - where the guest reads.
     /// * `data` - where the answer goes.
     pub fn read(&self, address: u64, data: &mut [u8]) {
+        if self.redirected.read(address, data) || self.exits.read(address, data) {
+            return;
+        }
         data.fill(0);
         if let Some((region, offset)) = self.find(address, data.len()) {
             region.device.lock().unwrap_or_else(PoisonError::into_inner).read(offset, data);
@@ -55,6 +64,9 @@ impl Bus {
     /// * `address` - where the guest writes.
     /// * `data` - what it writes.
     pub fn write(&self, address: u64, data: &[u8]) {
+        if self.redirected.write(address, data) || self.exits.write(address, data) {
+            return;
+        }
         if let Some((region, offset)) = self.find(address, data.len()) {
             region.device.lock().unwrap_or_else(PoisonError::into_inner).write(offset, data);
         }

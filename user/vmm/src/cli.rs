@@ -43,6 +43,15 @@ pub struct Options {
     #[arg(long, value_name = "WHETHER", value_enum, default_value_t = Switch::On)]
     pub vei: Switch,
 
+    /// How the guest's accesses to the serial port reach it; where the host cannot do 'uer', it warns and goes on with
+    /// 'exit'
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Path::Exit)]
+    pub console: Path,
+
+    /// Adds the bench device, and writes one JSON object per line to the file for each of its phases
+    #[arg(long, value_name = "FILE")]
+    pub mmio_bench: Option<PathBuf>,
+
     /// Host CPU that takes the doorbell's interrupt; its consumers run there, the vCPUs elsewhere
     #[arg(long, value_name = "CPU")]
     pub cpu_of_route: Option<u32>,
@@ -54,6 +63,15 @@ pub struct Options {
     /// File that gets one JSON object per line for each phase of the doorbell
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
+}
+
+/// How accesses to a device reach it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Path {
+    /// The guest exits to KVM, and KVM to the VMM.
+    Exit,
+    /// User-level exception redirection: a handler of the VMM serves the guest, and KVM takes no part.
+    Uer,
 }
 
 /// A choice of two.
@@ -83,6 +101,7 @@ mod tests {
     fn defaults() {
         let options = parse("--kernel Image").unwrap();
         assert_eq!((options.mem, options.cpus, options.vei), (256, 1, Switch::On));
+        assert_eq!((options.console, &options.mmio_bench), (Path::Exit, &None));
         assert!(!options.doorbell && options.initrd.is_none() && options.cpu_of_vcpu.is_empty());
     }
 
@@ -90,16 +109,17 @@ mod tests {
     fn everything() {
         let options = parse(
             "--kernel Image --initrd guest.cpio --mem 512 --cpus 2 --doorbell --vei off --cpu-of-route 3 \
-             --cpu-of-vcpu 1,2 --stats out.json --cmdline quiet",
+             --cpu-of-vcpu 1,2 --stats out.json --cmdline quiet --console uer --mmio-bench bench.json",
         )
         .unwrap();
         assert_eq!((options.vei, options.cpu_of_route, options.cpu_of_vcpu), (Switch::Off, Some(3), vec![1, 2]));
         assert_eq!(options.cmdline, "quiet");
+        assert_eq!((options.console, options.mmio_bench), (Path::Uer, Some("bench.json".into())));
     }
 
     #[test]
     fn numbers_out_of_range_are_refused() {
-        for bad in ["--cpus 0", "--cpus 513", "--mem 0", "--mem x", "--vei maybe", "--cpu-of-vcpu a"] {
+        for bad in ["--cpus 0", "--cpus 513", "--mem 0", "--mem x", "--vei maybe", "--console vei", "--cpu-of-vcpu a"] {
             assert!(parse(&format!("--kernel Image {bad}")).is_err(), "{bad}");
         }
         assert!(parse("").is_err(), "no kernel");

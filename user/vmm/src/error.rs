@@ -111,6 +111,14 @@ pub enum Error {
     #[error("VEI: {0}")]
     Vei(#[from] haiov::Error),
 
+    /// UER is there and does not do what was asked for.
+    #[error("UER: {0}")]
+    Uer(#[source] haiov::Error),
+
+    /// Two devices are in one place.
+    #[error("the machine is laid out wrongly: {0}; report this")]
+    Layout(#[from] haiov::uer::RangeError),
+
     /// The guest restarted.
     #[error("the guest asked for a restart, which this VMM does not do; see the guest's console for why")]
     Restart,

@@ -37,6 +37,8 @@ pub struct Description<'a> {
     pub imsic_ids: u32,
     /// The doorbell, if there is one.
     pub doorbell: Option<Doorbell>,
+    /// Whether there is a bench device.
+    pub bench: bool,
 }
 
 /// The doorbell's node.
@@ -85,6 +87,9 @@ pub fn build(d: &Description<'_>) -> FdtWriterResult<Vec<u8>> {
     serial(&mut fdt)?;
     if let Some(node) = d.doorbell {
         doorbell(&mut fdt, node)?;
+    }
+    if d.bench {
+        bench(&mut fdt)?;
     }
     fdt.end_node(soc)?;
     fdt.end_node(root)?;
@@ -200,6 +205,13 @@ fn doorbell(fdt: &mut FdtWriter, doorbell: Doorbell) -> FdtWriterResult<()> {
     fdt.end_node(node)
 }
 
+fn bench(fdt: &mut FdtWriter) -> FdtWriterResult<()> {
+    let node = fdt.begin_node(&format!("bench@{:x}", layout::BENCH_BASE))?;
+    fdt.property_string("compatible", "haiov,mmio-bench")?;
+    fdt.property_array_u32("reg", &reg(layout::BENCH_BASE, 2 * layout::BENCH_PAGE))?;
+    fdt.end_node(node)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +231,7 @@ mod tests {
             rng_seed: &[7; 32],
             imsic_ids: 255,
             doorbell: None,
+            bench: false,
         }
     }
 
@@ -281,6 +294,16 @@ mod tests {
         let tree = Fdt::new(&blob).unwrap();
         assert_eq!(u32_of(&tree, PATH, "haiov,veirq-base"), Some(0));
         assert_eq!(tree.find_node(PATH).unwrap().reg().unwrap().next().unwrap().size, Some(0x1000));
+    }
+
+    #[test]
+    fn bench_device_has_two_pages() {
+        const PATH: &str = "/soc/bench@10002000";
+        let blob = build(&description()).unwrap();
+        assert!(Fdt::new(&blob).unwrap().find_node(PATH).is_none());
+        let blob = build(&Description { bench: true, ..description() }).unwrap();
+        let tree = Fdt::new(&blob).unwrap();
+        assert_eq!(tree.find_node(PATH).unwrap().reg().unwrap().next().unwrap().size, Some(0x2000));
     }
 
     #[test]

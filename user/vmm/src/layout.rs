@@ -5,10 +5,16 @@
 pub const SERIAL_BASE: u64 = 0x1000_0000;
 /// Size of the serial port's node; it has eight registers of one byte.
 pub const SERIAL_SIZE: u64 = 0x100;
+/// The page that the serial port is alone in, so that handlers can take it over.
+pub const SERIAL_PAGE: u64 = 0x1000;
 /// Doorbell device.
 pub const DOORBELL_BASE: u64 = 0x1000_1000;
 /// Size of the doorbell device: one page, so that a later VMM can map or trap it alone.
 pub const DOORBELL_SIZE: u64 = 0x1000;
+/// Bench device: registers that are reached by exits, and a page that handlers serve.
+pub const BENCH_BASE: u64 = 0x1000_2000;
+/// Size of each of its two pages.
+pub const BENCH_PAGE: u64 = 0x1000;
 /// APLIC, the controller of wired interrupts, in the kernel.
 pub const APLIC_BASE: u64 = 0x0d00_0000;
 /// Size of the APLIC that KVM emulates.
@@ -34,8 +40,9 @@ pub const MIB: u64 = 1 << 20;
 // No two regions overlap, and every IMSIC fits below the memory.
 const _: () = {
     assert!(APLIC_BASE + APLIC_SIZE <= SERIAL_BASE);
-    assert!(SERIAL_BASE + SERIAL_SIZE <= DOORBELL_BASE);
-    assert!(DOORBELL_BASE + DOORBELL_SIZE <= IMSIC_BASE);
+    assert!(SERIAL_SIZE <= SERIAL_PAGE && SERIAL_BASE + SERIAL_PAGE <= DOORBELL_BASE);
+    assert!(DOORBELL_BASE + DOORBELL_SIZE <= BENCH_BASE);
+    assert!(BENCH_BASE + 2 * BENCH_PAGE <= IMSIC_BASE);
     assert!(IMSIC_BASE + IMSIC_SIZE * MAX_CPUS as u64 <= RAM_BASE);
     assert!(SERIAL_IRQ >= 1 && SERIAL_IRQ <= APLIC_SOURCES);
 };

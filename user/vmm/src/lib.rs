@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The reference VMM of HA-IOV, as a library: boots Linux in a KVM guest on riscv64 and gives it a doorbell device
-//! that can be rung in three ways, the last of which needs no exit.
+//! The reference VMM of HA-IOV, as a library: boots Linux in a KVM guest on riscv64, and gives it a doorbell device that
+//! can be rung without an exit and a serial port that can be reached without one.
 //!
 //! | module | concept |
 //! |---|---|
@@ -10,9 +10,10 @@
 //! | [`isa`] | what the vCPUs can do, in the words of a device tree |
 //! | [`fdt`] | the device tree |
 //! | [`bus`] | which device an access goes to |
-//! | [`console`] | the serial port |
+//! | [`uart`], [`output`], [`console`] | the serial port, its way out, its way in |
 //! | [`consumer`] | a thread that waits for an eventfd |
 //! | [`doorbell`] | the doorbell device and its phases |
+//! | [`bench`] | the bench device: one register, reached in every way |
 //! | [`stats`] | what a phase reports |
 //! | [`kvm_stats`] | KVM's own counters |
 //! | [`affinity`] | which host CPU a thread runs on |
@@ -26,6 +27,7 @@
 pub mod affinity;
 #[cfg(target_arch = "riscv64")]
 pub mod aia;
+pub mod bench;
 pub mod boot;
 pub mod bus;
 pub mod cli;
@@ -40,9 +42,11 @@ pub mod layout;
 #[cfg(target_arch = "riscv64")]
 pub mod machine;
 pub mod notify;
+pub mod output;
 pub mod stats;
 #[allow(unsafe_code)]
 mod sys;
+pub mod uart;
 #[cfg(target_arch = "riscv64")]
 pub mod vcpu;
 

@@ -5,31 +5,43 @@ use std::fs::File;
 use std::io::{self, Read, Stdout, Write};
 use std::os::fd::AsFd;
 use std::os::unix::thread::JoinHandleExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 
-use kvm_ioctls::{Kvm, VcpuFd, VmFd};
-use nix::sys::eventfd::EventFd;
+use haiov::uer::{Event, Handler};
+use haiov::{Device, MmioRange, Vm};
+use kvm_ioctls::{IoEventAddress, Kvm, VcpuFd, VmFd};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::pthread::pthread_kill;
 use nix::sys::signal::{SigSet, Signal};
 use vm_memory::GuestMemoryMmap;
 use vm_superio::Trigger;
 
 use crate::aia::Aia;
+use crate::bench::{self, Bench, Register};
 use crate::boot::{self, Blob};
 use crate::bus::Bus;
-use crate::cli::{Options, Switch};
-use crate::console::{Console, InputEnd, RawMode, carry_input};
+use crate::cli::{Options, Path, Switch};
+use crate::console::{InputEnd, RawMode, carry_input};
 use crate::doorbell::Doorbell;
 use crate::error::{Error, Result};
+use crate::kvm_stats::{Counters, KvmStats};
 use crate::notify::HostMeter;
+use crate::output::Output;
+use crate::uart::Uart;
 use crate::vcpu::{self, End};
 use crate::{affinity, fdt, layout, notify, sys};
 
 /// Ends `KVM_RUN`; the vCPU threads block it otherwise.
 const KICK: Signal = Signal::SIGUSR1;
+
+/// The serial port of this machine.
+type Serial = Uart<Line, Stdout>;
 
 const KVM_HINT: &str = "the host needs /dev/kvm, and this user access to it";
 
@@ -64,14 +76,22 @@ impl Trigger for Line {
 pub fn run(options: &Options) -> Result<()> {
     let kernel = Blob::open("--kernel", &options.kernel)?;
     let initrd = options.initrd.as_deref().map(|path| Blob::open("--initrd", path)).transpose()?;
-    let stats = options.stats.as_deref().map(|path| match File::create(path) {
-        Ok(file) => Ok(Box::new(file) as Box<dyn Write + Send>),
-        Err(source) => Err(Error::File { option: "--stats", path: path.to_owned(), source }),
-    });
-    let stats = stats.transpose()?;
+    let create = |option, path: &Option<PathBuf>| match path {
+        Some(path) => match File::create(path) {
+            Ok(file) => Ok(Some(Box::new(file) as Box<dyn Write + Send>)),
+            Err(source) => Err(Error::File { option, path: path.clone(), source }),
+        },
+        None => Ok(None),
+    };
+    let stats = create("--stats", &options.stats)?;
+    let reports = create("--mmio-bench", &options.mmio_bench)?;
 
     let mut guest = Guest::new(options)?;
     let doorbell = if options.doorbell { Some(guest.add_doorbell(options, stats)?) } else { None };
+    if let Some(reports) = reports {
+        guest.add_bench(reports)?;
+    }
+    guest.redirect(options)?;
     guest.load(options, kernel, initrd, doorbell)?;
     guest.run(options)
 }
@@ -83,7 +103,13 @@ struct Guest {
     vm: Arc<VmFd>,
     aia: Aia,
     bus: Bus,
-    console: Arc<Mutex<Console<Line, Stdout>>>,
+    /// What sends the accesses to `bus.redirected` there; empty where the host has no UER.
+    redirection: (Vec<MmioRange>, Vec<Handler>),
+    serial: Arc<Serial>,
+    /// The binding to /dev/haiov, once something has asked for it.
+    binding: Option<Vm>,
+    /// What the bench device's eventfd is; it only has to stay open.
+    bench_event: Option<EventFd>,
     cpu_of_route: Option<u32>,
     memory: GuestMemoryMmap,
 }
@@ -106,18 +132,30 @@ impl Guest {
 
         let vm = Arc::new(vm);
         let line = Line { vm: vm.clone(), irq: layout::SERIAL_IRQ };
-        let console = Console::new(line, io::stdout()).map_err(Error::host("make an eventfd"))?;
-        let console = Arc::new(Mutex::new(console));
+        let serial = Self::serial(line).map_err(Error::host("make an eventfd"))?;
         let mut bus = Bus::default();
-        bus.add(layout::SERIAL_BASE, layout::SERIAL_SIZE, console.clone());
-        Ok(Self { vcpus, vm, aia, bus, console, cpu_of_route: options.cpu_of_route, memory })
+        let pages = match options.console {
+            Path::Exit => &mut bus.exits,
+            Path::Uer => &mut bus.redirected,
+        };
+        pages.add(layout::SERIAL_BASE, layout::SERIAL_PAGE, serial.clone())?;
+        let (redirection, bench_event, cpu_of_route) = (Default::default(), None, options.cpu_of_route);
+        Ok(Self { vcpus, vm, aia, bus, redirection, serial, binding: None, bench_event, cpu_of_route, memory })
+    }
+
+    fn serial(line: Line) -> io::Result<Arc<Serial>> {
+        let edge = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let edge = Event::new(edge.as_fd().try_clone_to_owned()?);
+        Ok(Arc::new(Uart::new(line, edge, Arc::new(Output::new(io::stdout())?))?))
     }
 
     fn add_doorbell(&mut self, options: &Options, stats: Option<Box<dyn Write + Send>>) -> Result<fdt::Doorbell> {
+        let (vm, binding) = (&self.vm, &mut self.binding);
+        let mut bind = || bind(vm, binding);
         let (meter, ways) = notify::connect(
             sys::borrow(&*self.vm),
             self.vcpus.iter().map(sys::borrow),
-            options.vei == Switch::On,
+            if options.vei == Switch::On { Some(&mut bind) } else { None },
             options.cpu_of_route,
         )?;
         self.cpu_of_route = self.cpu_of_route.or(meter.cpu_of_route());
@@ -125,6 +163,59 @@ impl Guest {
         let device = Doorbell::new(meter, ways, stats, Doorbell::<HostMeter>::PATIENCE);
         self.bus.add(layout::DOORBELL_BASE, layout::DOORBELL_SIZE, Arc::new(Mutex::new(device)));
         Ok(node)
+    }
+
+    fn add_bench(&mut self, reports: Box<dyn Write + Send>) -> Result<()> {
+        let handled = Arc::new(Register::default());
+        let stats: Vec<_> = self
+            .vcpus
+            .iter()
+            .map(|vcpu| sys::kvm_stats_fd(sys::borrow(vcpu)).and_then(KvmStats::new))
+            .collect::<io::Result<_>>()
+            .map_err(Error::kvm("read the statistics of KVM", "the host's kernel needs KVM_CAP_BINARY_STATS_FD"))?;
+        let meter = move || {
+            let mut sum = Counters::new();
+            stats.iter().try_for_each(|vcpu| vcpu.add_to(&mut sum))?;
+            Ok(sum)
+        };
+        let bench = Arc::new(Bench::new(handled.clone(), Box::new(meter), reports));
+        self.bus.exits.add(layout::BENCH_BASE, layout::BENCH_PAGE, bench)?;
+        self.bus.redirected.add(layout::BENCH_BASE + layout::BENCH_PAGE, layout::BENCH_PAGE, handled)?;
+
+        let eventfd = EventFd::new().map_err(Error::host("make an eventfd"))?;
+        for (offset, len) in [(bench::NOTIFY, 4), (bench::ANYLEN, 0)] {
+            sys::kvm_ioeventfd(sys::borrow(&*self.vm), layout::BENCH_BASE + offset, len, eventfd.as_fd())
+                .map_err(Error::kvm("add an ioeventfd", "the host's kernel needs CONFIG_EVENTFD"))?;
+        }
+        self.bench_event = Some(eventfd);
+        self.vm
+            .register_coalesced_mmio(IoEventAddress::Mmio(layout::BENCH_BASE + bench::COALESCED), bench::COALESCED_SIZE)
+            .map_err(Error::kvm("let KVM keep stores", "the host's kernel needs KVM_CAP_COALESCED_MMIO"))
+    }
+
+    /// Lets handlers serve the devices of `bus.redirected`, or warns that they go on with exits.
+    fn redirect(&mut self, options: &Options) -> Result<()> {
+        let bus = &self.bus.redirected;
+        if options.console == Path::Exit && options.mmio_bench.is_none() {
+            return Ok(());
+        }
+        let (vm, binding) = (&self.vm, &mut self.binding);
+        let mut redirect = || -> haiov::Result<_> {
+            let vm = bind(vm, binding)?;
+            self.serial.edge().register(&vm)?;
+            self.serial.output().wake().register(&vm)?;
+            let handlers =
+                self.vcpus.iter().map(|vcpu| bus.attach(&vm, sys::borrow(vcpu))).collect::<haiov::Result<_>>()?;
+            Ok((bus.register(&vm)?, handlers))
+        };
+        match redirect() {
+            Ok(redirection) => self.redirection = redirection,
+            Err(error) if error.is_unsupported() => {
+                eprintln!("haiov-vmm: warning: {error}; the devices that were to use UER go on with exits");
+            }
+            Err(error) => return Err(Error::Uer(error)),
+        }
+        Ok(())
     }
 
     fn load(
@@ -158,6 +249,7 @@ impl Guest {
             rng_seed: &rng_seed,
             imsic_ids: self.aia.ids,
             doorbell,
+            bench: options.mmio_bench.is_some(),
         };
         boot::load_fdt(&self.memory, place.fdt, &fdt::build(&description)?)?;
         vcpu::set_entry(&self.vcpus[0], place.kernel, place.fdt)
@@ -165,7 +257,7 @@ impl Guest {
 
     /// Runs the guest until the first vCPU, or the user, ends it.
     fn run(self, options: &Options) -> Result<()> {
-        let Self { vcpus, vm, aia, bus, console, cpu_of_route, memory } = self;
+        let Self { vcpus, vm, aia, bus, redirection, serial, binding, bench_event, cpu_of_route, memory } = self;
         let (bus, stop) = (Arc::new(bus), Arc::new(AtomicBool::new(false)));
         let (ends, ended) = channel();
 
@@ -175,7 +267,11 @@ impl Guest {
         kick.thread_block().map_err(Error::host("block a signal"))?;
 
         let close = Arc::new(EventFd::new().map_err(Error::host("make an eventfd"))?);
-        let input = spawn_input(console, close.clone(), ends.clone())?;
+        let helpers = [
+            spawn_input(serial.clone(), close.clone(), ends.clone())?,
+            spawn_output(serial.clone(), close.clone())?,
+            spawn_interrupt(serial, close.clone())?,
+        ];
         let mut threads = Vec::new();
         for (index, vcpu) in (0_u32..).zip(vcpus) {
             let on = match (options.cpu_of_vcpu.get(index as usize), cpu_of_route) {
@@ -183,27 +279,43 @@ impl Guest {
                 (None, Some(cpu)) => Where::NotOn(cpu as usize),
                 (None, None) => Where::Anywhere,
             };
-            threads.push(spawn_vcpu(index, vcpu, on, bus.clone(), stop.clone(), ends.clone())?);
+            let coalesced = options.mmio_bench.is_some() && index == 0;
+            threads.push(spawn_vcpu(index, vcpu, on, bus.clone(), stop.clone(), ends.clone(), coalesced)?);
         }
         drop(ends);
 
         let first = ended.recv().unwrap_or(End::Stopped);
         stop.store(true, Ordering::Release);
-        close.write(1).map_err(Error::host("end the input"))?;
         for thread in &threads {
             // A thread that has ended already needs no kick.
             let _ = pthread_kill(thread.as_pthread_t(), KICK);
         }
-        for thread in threads.into_iter().chain([input]) {
-            thread.join().map_err(|_| Error::host("end a thread")(io::Error::other("it died")))?;
-        }
-        // The devices first: they have threads and routes that use the VM.
-        drop(bus);
+        let join = |thread: JoinHandle<()>| {
+            thread.join().map_err(|_| Error::host("end a thread")(io::Error::other("it died")))
+        };
+        threads.into_iter().try_for_each(join)?;
+        // Only now, so that what the guest printed last goes out.
+        close.write(1).map_err(Error::host("end the input"))?;
+        helpers.into_iter().try_for_each(join)?;
+        // The handlers first, then the devices: they have threads and routes that use the VM.
+        drop(redirection);
+        drop((bus, bench_event, binding));
         drop((aia, vm, memory));
         match first {
             End::PowerOff => Ok(()),
             End::Stopped => Err(Error::Quit),
             End::Failed(error) => Err(error),
+        }
+    }
+}
+
+/// The binding of the VM to /dev/haiov, made when it is first asked for.
+fn bind(vm: &VmFd, binding: &mut Option<Vm>) -> haiov::Result<Vm> {
+    match binding {
+        Some(vm) => Ok(vm.clone()),
+        None => {
+            let vm = Vm::create(&Device::open()?, sys::borrow(vm), notify::VEIRQS)?;
+            Ok(binding.insert(vm).clone())
         }
     }
 }
@@ -222,6 +334,7 @@ fn spawn_vcpu(
     bus: Arc<Bus>,
     stop: Arc<AtomicBool>,
     ends: Sender<End>,
+    coalesced: bool,
 ) -> Result<JoinHandle<()>> {
     let body = move || {
         let (cpu, placed) = match on {
@@ -230,7 +343,7 @@ fn spawn_vcpu(
             Where::Anywhere => (0, Ok(())),
         };
         let end = match placed {
-            Ok(()) => vcpu::run(index, &mut vcpu, &bus, &stop),
+            Ok(()) => vcpu::run(index, &mut vcpu, &bus, &stop, coalesced),
             Err(source) => End::Failed(Error::Affinity { who: "a vCPU", cpu, source }),
         };
         // Nobody listens any more once another vCPU has ended the guest.
@@ -239,20 +352,53 @@ fn spawn_vcpu(
     Builder::new().name(format!("vcpu{index}")).spawn(body).map_err(Error::host("start a vCPU's thread"))
 }
 
-/// Starts the thread that carries input to the console. It ends the guest only when the user asks for that.
-fn spawn_input(
-    console: Arc<Mutex<Console<Line, Stdout>>>,
-    close: Arc<EventFd>,
-    ends: Sender<End>,
-) -> Result<JoinHandle<()>> {
+/// Starts the thread that carries input to the serial port. It ends the guest only when the user asks for that.
+fn spawn_input(serial: Arc<Serial>, close: Arc<EventFd>, ends: Sender<End>) -> Result<JoinHandle<()>> {
     let input = io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(Error::host("use standard input"))?;
     let body = move || {
         let raw = RawMode::enter(io::stdin());
-        match carry_input(&console, input, raw.is_some(), &close) {
+        match carry_input(&serial, input, raw.is_some(), &close) {
             Ok(InputEnd::Closed) => {}
             Ok(InputEnd::Quit) => drop(ends.send(End::Stopped)),
             Err(error) => eprintln!("haiov-vmm: no more input for the guest: {error}"),
         }
     };
     Builder::new().name("input".into()).spawn(body).map_err(Error::host("start a thread"))
+}
+
+/// Starts the thread that writes out what the guest prints.
+fn spawn_output(serial: Arc<Serial>, close: Arc<EventFd>) -> Result<JoinHandle<()>> {
+    let body = move || {
+        if let Err(error) = serial.output().run(&close) {
+            eprintln!("haiov-vmm: no more output of the guest: {error}");
+        }
+    };
+    Builder::new().name("output".into()).spawn(body).map_err(Error::host("start a thread"))
+}
+
+/// Starts the thread that drives the serial port's line for handlers, which have no system calls.
+fn spawn_interrupt(serial: Arc<Serial>, close: Arc<EventFd>) -> Result<JoinHandle<()>> {
+    let body = move || {
+        if let Err(error) = carry_interrupts(&serial, &close) {
+            eprintln!("haiov-vmm: no more interrupts of the serial port: {error}");
+        }
+    };
+    Builder::new().name("interrupt".into()).spawn(body).map_err(Error::host("start a thread"))
+}
+
+fn carry_interrupts(serial: &Serial, close: &EventFd) -> io::Result<()> {
+    loop {
+        let mut fds = [close.as_fd(), serial.edge().as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        }
+        if fds[0].any().unwrap_or(true) {
+            return Ok(());
+        }
+        // Non-blocking; several edges that nobody has seen yet are one.
+        let _ = nix::unistd::read(serial.edge(), &mut [0; 8]);
+        serial.interrupt();
+    }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use haiov::{Device, Route, Vm};
+use haiov::{Route, Vm};
 use nix::sys::eventfd::EventFd;
 
 use crate::consumer::Consumer;
@@ -15,9 +15,10 @@ use crate::error::{Error, Result};
 use crate::kvm_stats::{Counters, KvmStats};
 use crate::{layout, sys};
 
-/// The first VEIRQ of the doorbell, and how many it has.
+/// The first VEIRQ of the doorbell.
 pub const VEIRQ_BASE: u32 = 0;
-const VEIRQS: u32 = 1;
+/// How many it has.
+pub const VEIRQS: u32 = 1;
 
 /// Reads KVM's counters and those of the route.
 pub struct HostMeter {
@@ -58,7 +59,8 @@ impl HostMeter {
 ///
 /// * `vm` - file of the KVM VM.
 /// * `vcpus` - files of its vCPUs.
-/// * `vei` - whether to ask for VEI; where the host has none, a warning is printed and there is no route.
+/// * `vei` - binds the VM for VEI, `None` to do without; where the host has none, a warning is printed and there is no
+///   route.
 /// * `cpu_of_route` - where the route's interrupt and the consumers go.
 ///
 /// # Errors
@@ -68,14 +70,17 @@ impl HostMeter {
 pub fn connect<'a>(
     vm: BorrowedFd<'_>,
     vcpus: impl IntoIterator<Item = BorrowedFd<'a>>,
-    vei: bool,
+    vei: Option<&mut dyn FnMut() -> haiov::Result<Vm>>,
     cpu_of_route: Option<u32>,
 ) -> Result<(HostMeter, Ways)> {
     let eventfd = || EventFd::new().map(Arc::new).map_err(Error::host("make an eventfd"));
     let (first, second) = (eventfd()?, eventfd()?);
-    sys::kvm_ioeventfd_u32(vm, layout::DOORBELL_BASE + NOTIFY, borrow_eventfd(&first))
+    sys::kvm_ioeventfd(vm, layout::DOORBELL_BASE + NOTIFY, 4, borrow_eventfd(&first))
         .map_err(Error::kvm("add an ioeventfd", "the host's kernel needs CONFIG_EVENTFD"))?;
-    let vei = if vei { add_route(vm, &second, cpu_of_route)? } else { None };
+    let vei = match vei {
+        Some(bind) => add_route(bind, &second, cpu_of_route)?,
+        None => None,
+    };
     let cpu = cpu_of_route.or_else(|| vei.as_ref().map(|(_, route)| route.cpu())).map(|cpu| cpu as usize);
     let spawn = |name, eventfd| match Consumer::spawn(name, eventfd, cpu) {
         Ok(consumer) => Ok(consumer),
@@ -98,9 +103,13 @@ fn borrow_eventfd(eventfd: &EventFd) -> BorrowedFd<'_> {
 }
 
 /// Adds the route, or warns that this host offers none.
-fn add_route(kvm_vm: BorrowedFd<'_>, eventfd: &EventFd, cpu: Option<u32>) -> Result<Option<(Vm, Route)>> {
-    let add = || -> haiov::Result<(Vm, Route)> {
-        let vm = Vm::create(&Device::open()?, kvm_vm, VEIRQS)?;
+fn add_route(
+    bind: &mut dyn FnMut() -> haiov::Result<Vm>,
+    eventfd: &EventFd,
+    cpu: Option<u32>,
+) -> Result<Option<(Vm, Route)>> {
+    let mut add = || -> haiov::Result<(Vm, Route)> {
+        let vm = bind()?;
         let route = vm.add_route(VEIRQ_BASE, eventfd, cpu)?;
         Ok((vm, route))
     };

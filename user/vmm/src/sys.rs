@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 
-use kvm_bindings::{KVMIO, kvm_ioeventfd};
+use kvm_bindings::KVMIO;
 use nix::errno::Errno;
 
 /// `_IO(KVMIO, number)`.
@@ -19,7 +19,7 @@ const fn iow(number: u32, size: usize) -> u32 {
 }
 
 const KVM_GET_STATS_FD: u32 = io(0xce);
-const KVM_IOEVENTFD: u32 = iow(0x79, size_of::<kvm_ioeventfd>());
+const KVM_IOEVENTFD: u32 = iow(0x79, size_of::<kvm_bindings::kvm_ioeventfd>());
 /// The size in the number is that of the struct without its flexible member.
 const KVM_SET_SIGNAL_MASK: u32 = iow(0x8b, size_of::<u32>());
 
@@ -31,11 +31,11 @@ pub(crate) fn kvm_stats_fd(kvm: BorrowedFd<'_>) -> io::Result<File> {
     Ok(unsafe { File::from_raw_fd(fd) })
 }
 
-/// Makes stores of 32 bits, of any value, to an address signal an eventfd.
+/// Makes stores of any value to an address signal an eventfd: those of `len` bytes, or with 0 those of any length.
 ///
 /// kvm-ioctls offers any size with any value, or one size with one value.
-pub(crate) fn kvm_ioeventfd_u32(vm: BorrowedFd<'_>, address: u64, eventfd: BorrowedFd<'_>) -> io::Result<()> {
-    let ioeventfd = kvm_ioeventfd { addr: address, len: 4, fd: eventfd.as_raw_fd(), ..kvm_ioeventfd::default() };
+pub(crate) fn kvm_ioeventfd(vm: BorrowedFd<'_>, address: u64, len: u32, eventfd: BorrowedFd<'_>) -> io::Result<()> {
+    let ioeventfd = kvm_bindings::kvm_ioeventfd { addr: address, len, fd: eventfd.as_raw_fd(), ..Default::default() };
     // SAFETY: both files are open; the kernel only reads the struct, which outlives the call and is the one that the
     // number belongs to.
     Errno::result(unsafe { libc::ioctl(vm.as_raw_fd(), KVM_IOEVENTFD as _, std::ptr::from_ref(&ioeventfd)) })?;
@@ -67,7 +67,9 @@ pub(crate) use riscv::*;
 mod riscv {
     use std::io;
 
-    use kvm_bindings::{KVM_EXIT_RISCV_SBI, kvm_device_attr, kvm_run, kvm_userspace_memory_region};
+    use kvm_bindings::{
+        KVM_EXIT_INTERNAL_ERROR, KVM_EXIT_RISCV_SBI, kvm_device_attr, kvm_run, kvm_userspace_memory_region,
+    };
     use kvm_ioctls::{DeviceFd, VmFd};
     use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -112,6 +114,16 @@ mod riscv {
         Ok(value)
     }
 
+    /// Why KVM cannot go on: the kind of the error, and what KVM tells beside it.
+    pub(crate) fn internal_error(run: &kvm_run) -> Option<(u32, Vec<u64>)> {
+        if run.exit_reason != KVM_EXIT_INTERNAL_ERROR {
+            return None;
+        }
+        // SAFETY: the kernel filled in this member of the union: it says so by the exit reason.
+        let error = unsafe { run.__bindgen_anon_1.internal };
+        Some((error.suberror, error.data.iter().take(error.ndata as usize).copied().collect()))
+    }
+
     /// An SBI call that KVM leaves to the VMM.
     pub(crate) struct SbiCall {
         pub extension: u64,
@@ -153,7 +165,7 @@ mod tests {
         let null = null.as_fd();
         for error in [
             kvm_stats_fd(null).unwrap_err(),
-            kvm_ioeventfd_u32(null, 0, null).unwrap_err(),
+            kvm_ioeventfd(null, 0, 4, null).unwrap_err(),
             kvm_unblock_signals_in_run(null).unwrap_err(),
         ] {
             assert_eq!(error.raw_os_error(), Some(libc::ENOTTY));

@@ -28,6 +28,9 @@ const SBI_CONSOLE_PUTCHAR: u64 = 1;
 const SBI_CONSOLE_GETCHAR: u64 = 2;
 const SBI_ERR_NOT_SUPPORTED: u64 = -2_i64 as u64;
 
+/// That KVM ended a handler: `HAIOV_KVM_UER_ENDED` of <linux/haiov.h>.
+const HANDLER_ENDED: u32 = 0x4841_0001;
+
 const HINT: &str = "the host's kernel needs KVM of Linux 6.8 or later";
 
 /// The number of a register: kind, and byte offset in the struct of the kind.
@@ -123,7 +126,12 @@ pub enum End {
 /// * `vcpu` - the vCPU.
 /// * `bus` - the devices.
 /// * `stop` - set when the loop is to end.
-pub fn run(index: u32, vcpu: &mut VcpuFd, bus: &Bus, stop: &AtomicBool) -> End {
+/// * `coalesced` - whether stores that KVM has kept are to be fetched.
+pub fn run(index: u32, vcpu: &mut VcpuFd, bus: &Bus, stop: &AtomicBool, coalesced: bool) -> End {
+    if coalesced && let Err(e) = vcpu.map_coalesced_mmio_ring() {
+        let source = io::Error::from(e);
+        return End::Failed(Error::Kvm { action: "map the ring of coalesced stores", source, hint: HINT });
+    }
     if let Err(source) = sys::kvm_unblock_signals_in_run(sys::borrow(vcpu)) {
         return End::Failed(Error::Kvm { action: "set the signal mask of a vCPU", source, hint: HINT });
     }
@@ -131,7 +139,15 @@ pub fn run(index: u32, vcpu: &mut VcpuFd, bus: &Bus, stop: &AtomicBool) -> End {
     while !stop.load(Ordering::Acquire) {
         match vcpu.run() {
             Ok(VcpuExit::MmioRead(address, data)) => bus.read(address, data),
-            Ok(VcpuExit::MmioWrite(address, data)) => bus.write(address, data),
+            Ok(VcpuExit::MmioWrite(address, data)) if !coalesced => bus.write(address, data),
+            Ok(VcpuExit::MmioWrite(address, data)) => {
+                // What was kept comes first.
+                let (mut copy, len) = ([0; 8], data.len().min(8));
+                copy[..len].copy_from_slice(&data[..len]);
+                fetch_coalesced(vcpu, bus);
+                bus.write(address, &copy[..len]);
+            }
+            Ok(VcpuExit::InternalError) => return failed(internal_error(vcpu)),
             Ok(VcpuExit::SystemEvent(kind, _)) => {
                 return match kind {
                     KVM_SYSTEM_EVENT_SHUTDOWN => End::PowerOff,
@@ -155,6 +171,28 @@ pub fn run(index: u32, vcpu: &mut VcpuFd, bus: &Bus, stop: &AtomicBool) -> End {
         }
     }
     End::Stopped
+}
+
+/// Hands on the stores that KVM has kept.
+fn fetch_coalesced(vcpu: &mut VcpuFd, bus: &Bus) {
+    while let Ok(Some(store)) = vcpu.coalesced_mmio_read() {
+        if let Some(data) = store.data.get(..store.len as usize) {
+            bus.write(store.phys_addr, data);
+        }
+    }
+}
+
+/// Says why KVM cannot go on.
+fn internal_error(vcpu: &mut VcpuFd) -> String {
+    match sys::internal_error(vcpu.get_kvm_run()) {
+        Some((HANDLER_ENDED, data)) => {
+            let [cause, pc, tval] = [0, 1, 2].map(|i| data.get(i).copied().unwrap_or(0));
+            let why = if data.get(3) == Some(&1) { "took too long" } else { "did what a handler may not do" };
+            format!("its UER handler {why}, and KVM ended it (cause {cause}, pc {pc:#x}, tval {tval:#x})")
+        }
+        Some((kind, data)) => format!("internal error {kind:#x} of KVM, {data:x?}"),
+        None => "internal error of KVM".into(),
+    }
 }
 
 /// Serves an SBI call that KVM leaves to the VMM; `false` when the vCPU left for another reason.
