@@ -51,8 +51,11 @@ def made(name):
 
 
 PROGRAMS = {
+    "fast-mmio": ("check.c", "guest.c", "haiov.c", "payload.S", "fast-mmio.c", "fast-mmio-guest.S"),
     "ioctls": ("check.c", "ioctls.c"),
     "traffic": ("check.c", "guest.c", "haiov.c", "payload.S", "traffic.c"),
+    "uer": ("check.c", "uer.c", "uer-entry.S", "uer-guest.S", "uer-handler.c"),
+    "uer-objects": ("check.c", "guest.c", "haiov.c", "payload.S", "uer-objects.c", "uer-objects-guest.S", "uer-objects-handler.S"),
 }
 
 
@@ -61,6 +64,8 @@ def build_programs(folder):
     suffix = "-" + made("LLVM")
     base = ["clang" + suffix, "--target=riscv64-linux-gnu", "--sysroot=" + made("SYSROOT"), "-static",
             "-fuse-ld=lld" + suffix, "-pthread", "-O2", "-Wall", "-Wextra", "-Werror",
+            # handlers keep to the integer registers
+            "-mno-implicit-float",
             "-I" + str(TOP / "kmod/uapi")]
     for name, sources in PROGRAMS.items():
         files = [str(HERE / "programs" / source) for source in sources]

@@ -88,15 +88,19 @@ static char *read_state(const char *file)
 
 char *module_state(void)
 {
-	static const char *const files[] = { "vms", "routes", "harts" };
-	char *parts[3], *all;
+	static const char *const files[] = { "vms", "routes", "harts", "mmio", "signals" };
+	char *all = strdup("");
 
-	for (int i = 0; i < 3; i++)
-		parts[i] = read_state(files[i]);
-	if (asprintf(&all, "%s\n%s\n%s", parts[0], parts[1], parts[2]) < 0)
+	for (size_t i = 0; all && i < sizeof(files) / sizeof(files[0]); i++) {
+		char *part = read_state(files[i]), *before = all;
+
+		if (asprintf(&all, "%s%s\n", before, part) < 0)
+			all = NULL;
+		free(before);
+		free(part);
+	}
+	if (!all)
 		broken("no memory");
-	for (int i = 0; i < 3; i++)
-		free(parts[i]);
 	return all;
 }
 
@@ -225,4 +229,48 @@ uint64_t now_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return t.tv_sec * 1000000ULL + t.tv_nsec / 1000;
+}
+
+struct baseline take_baseline(void)
+{
+	return (struct baseline){ .state = module_state(), .fds = open_fds(),
+				  .slab_kb = meminfo("SUnreclaim"), .free_kb = meminfo("MemFree") };
+}
+
+bool back_to(const struct baseline *b, const char *name)
+{
+	uint64_t deadline = now_us() + PATIENCE_US;
+	char *state = module_state();
+	bool same;
+
+	while (strcmp(state, b->state) && now_us() < deadline) {
+		free(state);
+		sched_yield();
+		state = module_state();
+	}
+	same = !strcmp(state, b->state);
+	check(same, name, "state was\n%s\nand is\n%s", b->state, state);
+	free(state);
+	return same;
+}
+
+void no_leak(const struct baseline *warm, unsigned int cycles)
+{
+	/*
+	 * The smallest thing that could leak is one slab object of 8 bytes a cycle. RCU frees late, so
+	 * the figure may take a moment to fall.
+	 */
+	uint64_t limit_kb = warm->slab_kb + cycles * 8 / 1024;
+	uint64_t deadline = now_us() + PATIENCE_US, slab, free_kb;
+
+	if (!memory_is_exact() || cycles < LEAK_CYCLES)
+		return;
+	while ((slab = meminfo("SUnreclaim")) > limit_kb && now_us() < deadline)
+		sched_yield();
+	check(slab <= limit_kb, "no slab object leaks", "%llu kB, were %llu; %llu would be 8 bytes a cycle",
+	      (unsigned long long)slab, (unsigned long long)warm->slab_kb, (unsigned long long)limit_kb);
+	/* Nor a page in every fourth cycle; 4 MiB are for what the rest of the system does meanwhile. */
+	free_kb = meminfo("MemFree");
+	check(free_kb + cycles + 4096 >= warm->free_kb, "no page leaks", "%llu kB free, were %llu",
+	      (unsigned long long)free_kb, (unsigned long long)warm->free_kb);
 }

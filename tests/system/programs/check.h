@@ -10,6 +10,8 @@
 #include <stdint.h>
 
 #define SKIPPED 77
+#define LEAK_CYCLES 8192 /* of fewer, a leak of a small object each is less than what other processes take */
+#define PATIENCE_US 20000000 /* what takes longer never comes; bounds waiting, is never waited out */
 
 extern int failures;
 
@@ -22,7 +24,7 @@ void broken(const char *what, ...) __attribute__((format(printf, 1, 2), noreturn
 /* ioctl with a pointer; 0, or the errno. */
 int try_ioctl(int fd, unsigned long cmd, void *arg);
 
-/* The state that the module shows in debugfs (vms, routes, harts), as text; to be freed. */
+/* The state that the module shows in debugfs (vms, routes, harts, mmio, signals), as text; to be freed. */
 char *module_state(void);
 /* One number of the state: the sum of "KEY=N" over all lines of the file. */
 uint64_t state_sum(const char *file, const char *key);
@@ -39,6 +41,19 @@ uint64_t meminfo(const char *key);
 bool memory_is_exact(void);
 /* How many files this process has open. */
 unsigned int open_fds(void);
+
+/* What must be as before once everything of a test is gone. */
+struct baseline {
+	char *state;
+	unsigned int fds;
+	uint64_t slab_kb, free_kb;
+};
+
+struct baseline take_baseline(void);
+/* Waits for that, since files close in the background when a process is killed. */
+bool back_to(const struct baseline *b, const char *name);
+/* Checks that none of @cycles of something has left memory behind, where amounts of memory say anything. */
+void no_leak(const struct baseline *warm, unsigned int cycles);
 
 void write_file(const char *path, const char *text);
 /*

@@ -23,6 +23,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <linux/haiov.h>
@@ -30,6 +31,13 @@
 
 #define ROOM 8192
 #define NR_VEIRQS 64
+
+/* guest physical addresses: memory, an MMIO range that stays, and a place for one that comes and goes */
+#define RAM_GPA 0x80000000ULL
+#define RAM_SIZE 0x200000ULL
+#define RANGE_GPA 0x10000000ULL
+#define RANGE_SIZE 0x4000ULL
+#define SPARE_GPA 0x20000000ULL
 
 union any {
 	__u32 size;
@@ -40,11 +48,17 @@ union any {
 	struct haiov_route_add route_add;
 	struct haiov_route_move route_move;
 	struct haiov_route_query route_query;
+	struct haiov_vcpu_create vcpu_create;
+	struct haiov_mmio_add mmio_add;
+	struct haiov_signal_add signal_add;
 	unsigned char bytes[ROOM];
 };
 
 static int kvm = -1, haiov = -1, other = -1; /* /dev/kvm, and two files of /dev/haiov */
-static int vm_fd = -1, free_vm_fd = -1, vcpu_fd = -1, event = -1;
+static int vm_fd = -1, free_vm_fd = -1, vcpu_fd = -1, spare_vcpu_fd = -1, event = -1;
+static int mem_vm_fd = -1; /* a VM with memory */
+static __u64 mem_vm_id;
+static __u64 vcpu_id, range_id, signal_id, dead_signal_id;
 static __u64 vm_id, route_id, other_vm_id, other_route_id, dead_vm_id, dead_route_id;
 static bool hardware, brief;
 static unsigned int nr_harts, nr_veiids;
@@ -79,6 +93,44 @@ static __u64 add_route(int fd, __u64 vm, __u32 veirq)
 	if (errno)
 		broken("ROUTE_ADD");
 	return r.out_route_id;
+}
+
+/* Where a handler begins. None of these vCPUs runs, so that nothing is ever executed there. */
+static __u64 entry(void)
+{
+	return (uintptr_t)page_end - 4096;
+}
+
+static __u64 add_vcpu(int fd, __u64 vm, int vcpu)
+{
+	struct haiov_vcpu_create c = { .size = sizeof(c), .vm_id = vm, .vcpu_fd = vcpu, .entry = entry() };
+
+	errno = try_ioctl(fd, HAIOV_VCPU_CREATE, &c);
+	if (errno)
+		broken("VCPU_CREATE");
+	return c.out_vcpu_id;
+}
+
+static __u64 add_range(int fd, __u64 vm, __u64 gpa, __u64 length)
+{
+	struct haiov_mmio_add m = { .size = sizeof(m), .vm_id = vm, .gpa = gpa, .length = length };
+
+	errno = try_ioctl(fd, HAIOV_MMIO_ADD, &m);
+	if (errno)
+		broken("MMIO_ADD");
+	return m.out_mmio_id;
+}
+
+static __u64 add_signal(int fd, __u64 vm, __u32 *index)
+{
+	struct haiov_signal_add s = { .size = sizeof(s), .vm_id = vm, .eventfd = event };
+
+	errno = try_ioctl(fd, HAIOV_SIGNAL_ADD, &s);
+	if (errno)
+		broken("SIGNAL_ADD");
+	if (index)
+		*index = s.out_index;
+	return s.out_signal_id;
 }
 
 static int destroy(int fd, __u64 id)
@@ -172,6 +224,48 @@ static void prepare_route_query(union any *a)
 	};
 }
 
+static void prepare_vcpu_create(union any *a)
+{
+	a->vcpu_create = (struct haiov_vcpu_create){
+		.size = sizeof(a->vcpu_create), .vm_id = vm_id, .vcpu_fd = spare_vcpu_fd, .entry = entry(),
+	};
+}
+
+static void undo_vcpu_create(union any *a)
+{
+	errno = destroy(haiov, a->vcpu_create.out_vcpu_id);
+	if (errno)
+		broken("undoing VCPU_CREATE");
+}
+
+static void prepare_mmio_add(union any *a)
+{
+	a->mmio_add = (struct haiov_mmio_add){
+		.size = sizeof(a->mmio_add), .vm_id = vm_id, .gpa = SPARE_GPA, .length = 4096,
+	};
+}
+
+static void undo_mmio_add(union any *a)
+{
+	errno = destroy(haiov, a->mmio_add.out_mmio_id);
+	if (errno)
+		broken("undoing MMIO_ADD");
+}
+
+static void prepare_signal_add(union any *a)
+{
+	a->signal_add = (struct haiov_signal_add){
+		.size = sizeof(a->signal_add), .vm_id = vm_id, .eventfd = event,
+	};
+}
+
+static void undo_signal_add(union any *a)
+{
+	errno = destroy(haiov, a->signal_add.out_signal_id);
+	if (errno)
+		broken("undoing SIGNAL_ADD");
+}
+
 #define COMMON(upper, lower) \
 	.name = #upper, .number = HAIOV_##upper, .size = sizeof(struct haiov_##lower), \
 	.flags_at = offsetof(struct haiov_##lower, flags), .prepare = prepare_##lower
@@ -190,7 +284,23 @@ static const struct command commands[] = {
 	  .id_is_route = true, .has_output = true },
 	{ COMMON(ROUTE_QUERY, route_query), .id_at = offsetof(struct haiov_route_query, route_id),
 	  .id_is_route = true, .has_output = true },
+	{ COMMON(VCPU_CREATE, vcpu_create), .reserved_at = offsetof(struct haiov_vcpu_create, __reserved),
+	  .id_at = offsetof(struct haiov_vcpu_create, vm_id), .id_is_vm = true, .has_output = true,
+	  .undo = undo_vcpu_create },
+	{ COMMON(MMIO_ADD, mmio_add), .id_at = offsetof(struct haiov_mmio_add, vm_id), .id_is_vm = true,
+	  .has_output = true, .undo = undo_mmio_add },
+	{ COMMON(SIGNAL_ADD, signal_add), .id_at = offsetof(struct haiov_signal_add, vm_id), .id_is_vm = true,
+	  .has_output = true, .undo = undo_signal_add },
 };
+
+static const struct command *command(unsigned long number)
+{
+	const struct command *c = commands;
+
+	while (c->number != number)
+		c++;
+	return c;
+}
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -352,12 +462,16 @@ static void ids(const struct command *c)
 		{ "id of all ones", ~0ULL, false },
 		{ "an id that never was", vm_id + 1000, false },
 		{ "the id in the lower half alone", (__u32)vm_id, (__u32)vm_id == vm_id },
-		{ "the VM of another file", other_vm_id, other_vm_id == vm_id || other_vm_id == route_id },
-		{ "the route of another file", other_route_id, other_route_id == route_id || other_route_id == vm_id },
+		{ "the VM of another file", other_vm_id, !hardware },
+		{ "the route of another file", other_route_id, !hardware },
 		{ "a VM that is gone", dead_vm_id, false },
 		{ "a route that is gone", dead_route_id, false },
 		{ "a VM", vm_id, !c->id_is_route },
 		{ "a route", route_id, !c->id_is_vm },
+		{ "a vCPU", vcpu_id, !c->id_is_vm && !c->id_is_route },
+		{ "an MMIO range", range_id, !c->id_is_vm && !c->id_is_route },
+		{ "a signal", signal_id, !c->id_is_vm && !c->id_is_route },
+		{ "a signal that is gone", dead_signal_id, false },
 	};
 	union any a;
 
@@ -378,15 +492,20 @@ static void foreign_ids(void)
 {
 	struct haiov_vm_query q = { .size = sizeof(q), .vm_id = other_vm_id };
 	struct haiov_route_query r = { .size = sizeof(r), .route_id = other_route_id };
+	const __u64 ours[] = { vm_id, route_id, vcpu_id, range_id, signal_id, mem_vm_id };
+	bool differ = true;
 
 	expect(other, "VM_QUERY", HAIOV_VM_QUERY, &q, 0, "the other file's VM, on that file");
 	expect(other, "ROUTE_QUERY", HAIOV_ROUTE_QUERY, &r, 0, "the other file's route, on that file");
-	check(other_vm_id != vm_id && other_route_id != route_id, "ids of two files differ", "they are the same");
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		differ &= ours[i] != other_vm_id && ours[i] != other_route_id;
+	check(differ, "ids of two files differ", "they are the same");
 }
 
 static void unknown_numbers(void)
 {
-	static const unsigned int gaps[] = { 0x02, 0x0f, 0x12, 0x1f, 0x23, 0x2f, 0x30, 0x7f, 0xff };
+	static const unsigned int gaps[] = { 0x02, 0x0f, 0x12, 0x1f, 0x23, 0x2f, 0x31, 0x3f, 0x41, 0x4f, 0x51, 0x5f, 0x60, 0x7f,
+					     0xff };
 	union any a;
 	char what[64];
 
@@ -467,10 +586,10 @@ static void vm_create_fields(void)
 	expect(other, "VM_CREATE", HAIOV_VM_CREATE, &a, EBUSY, "bound already, other file");
 	prepare_vm_create(&a);
 	a.vm_create.nr_veirqs = 65536;
-	call(&commands[2], &a, 0, "65536 VEIRQs");
+	call(command(HAIOV_VM_CREATE), &a, 0, "65536 VEIRQs");
 	prepare_vm_create(&a);
 	a.vm_create.nr_veirqs = 1;
-	call(&commands[2], &a, 0, "1 VEIRQ");
+	call(command(HAIOV_VM_CREATE), &a, 0, "1 VEIRQ");
 }
 
 static void route_add_fields(void)
@@ -529,11 +648,11 @@ static void route_add_fields(void)
 		return;
 	prepare_route_add(&a);
 	a.route_add.flags = 0;
-	call(&commands[4], &a, 0, "no CPU given");
+	call(command(HAIOV_ROUTE_ADD), &a, 0, "no CPU given");
 	prepare_route_add(&a);
 	a.route_add.veirq = NR_VEIRQS - 1;
 	a.route_add.cpu = nr_harts - 1;
-	call(&commands[4], &a, 0, "the last VEIRQ, the last CPU");
+	call(command(HAIOV_ROUTE_ADD), &a, 0, "the last VEIRQ, the last CPU");
 }
 
 static void route_move_fields(void)
@@ -550,11 +669,265 @@ static void route_move_fields(void)
 	}
 }
 
+static void vcpu_create_fields(void)
+{
+	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC), closed = dup(spare_vcpu_fd), foreign;
+	int path = open("/", O_PATH | O_CLOEXEC);
+	static const struct {
+		const char *what;
+		__u64 add;
+	} entries[] = {
+		{ "entry 1 off", 1 },
+		{ "entry 2 off", 2 },
+		{ "entry 3 off", 3 },
+	};
+	static const struct {
+		const char *what;
+		__u64 entry;
+	} absolute[] = {
+		{ "entry 0", 0 },
+		{ "entry -4", -4ULL },
+		{ "entry in the lowest page of the kernel's half", 1ULL << 63 },
+		{ "entry between the halves", 1ULL << 62 },
+	};
+	union any a;
+
+	foreign = ioctl(mem_vm_fd, KVM_CREATE_VCPU, 0);
+	if (foreign < 0)
+		broken("KVM_CREATE_VCPU");
+	const struct {
+		const char *what;
+		int fd, want;
+	} fds[] = {
+		{ "vCPU fd -1", -1, EBADF },
+		{ "vCPU fd 12345", 12345, EBADF },
+		{ "vCPU fd is an eventfd", event, EINVAL },
+		{ "vCPU fd is a timerfd", timer, EINVAL },
+		{ "vCPU fd is its VM", vm_fd, EINVAL },
+		{ "vCPU fd is /dev/kvm", kvm, EINVAL },
+		{ "vCPU fd is /dev/haiov", haiov, EINVAL },
+		{ "vCPU fd is standard output", 1, EINVAL },
+		{ "vCPU fd is a path only", path, EBADF },
+		{ "a vCPU of another VM", foreign, EINVAL },
+	};
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		prepare_vcpu_create(&a);
+		a.vcpu_create.vcpu_fd = fds[i].fd;
+		expect(haiov, "VCPU_CREATE", HAIOV_VCPU_CREATE, &a, with_hardware(fds[i].want), fds[i].what);
+	}
+	close(closed);
+	prepare_vcpu_create(&a);
+	a.vcpu_create.vcpu_fd = closed;
+	expect(haiov, "VCPU_CREATE", HAIOV_VCPU_CREATE, &a, with_hardware(EBADF), "vCPU fd is closed");
+	for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
+		prepare_vcpu_create(&a);
+		a.vcpu_create.entry += entries[i].add;
+		expect(haiov, "VCPU_CREATE", HAIOV_VCPU_CREATE, &a, with_hardware(EINVAL), entries[i].what);
+	}
+	for (size_t i = 0; i < sizeof(absolute) / sizeof(absolute[0]); i++) {
+		prepare_vcpu_create(&a);
+		a.vcpu_create.entry = absolute[i].entry;
+		expect(haiov, "VCPU_CREATE", HAIOV_VCPU_CREATE, &a, with_hardware(EINVAL), absolute[i].what);
+	}
+	close(timer);
+	close(path);
+	if (!hardware) {
+		close(foreign);
+		return;
+	}
+	prepare_vcpu_create(&a);
+	a.vcpu_create.vcpu_fd = vcpu_fd;
+	expect(haiov, "VCPU_CREATE", HAIOV_VCPU_CREATE, &a, EBUSY, "the vCPU has a handler");
+	/* what the handler finds in uscratch is its own affair */
+	prepare_vcpu_create(&a);
+	a.vcpu_create.data = ~0ULL;
+	call(command(HAIOV_VCPU_CREATE), &a, 0, "any data");
+	/* the handler runs in the VM's process, so nobody else may say where it begins */
+	if (!fork()) {
+		prepare_vcpu_create(&a);
+		_exit(try_ioctl(haiov, HAIOV_VCPU_CREATE, &a));
+	}
+	char *before = module_state(), *after;
+	int status = -1;
+
+	if (wait(&status) < 0)
+		broken("wait");
+	after = module_state();
+	check(WIFEXITED(status) && WEXITSTATUS(status) == EPERM && !strcmp(before, after),
+	      "VCPU_CREATE: by another process: EPERM", "status %#x", status);
+	free(before);
+	free(after);
+	close(foreign);
+}
+
+static void mmio_add_fields(void)
+{
+	static const struct {
+		const char *what;
+		__u64 gpa, length;
+		int want;
+	} ranges[] = {
+		{ "gpa 1 off", SPARE_GPA + 1, 4096, EINVAL },
+		{ "gpa 8 off", SPARE_GPA + 8, 4096, EINVAL },
+		{ "gpa 2048 off", SPARE_GPA + 2048, 4096, EINVAL },
+		{ "gpa 4095 off", SPARE_GPA + 4095, 4096, EINVAL },
+		{ "length 0", SPARE_GPA, 0, EINVAL },
+		{ "length 1", SPARE_GPA, 1, EINVAL },
+		{ "length 4095", SPARE_GPA, 4095, EINVAL },
+		{ "length 4097", SPARE_GPA, 4097, EINVAL },
+		{ "a range that wraps", -4096ULL, 8192, EINVAL },
+		{ "a range that wraps to 0", -4096ULL, 4096, EINVAL },
+		{ "a range of nearly everything", 4096, -4096ULL, EINVAL },
+		{ "a range of nearly everything that wraps", SPARE_GPA, -4096ULL, EINVAL },
+		{ "gpa 1 << 62", 1ULL << 62, 4096, EINVAL },
+		{ "another range", RANGE_GPA, RANGE_SIZE, EEXIST },
+		{ "a page of another range", RANGE_GPA + 4096, 4096, EEXIST },
+		{ "the end of another range", RANGE_GPA + RANGE_SIZE - 4096, 8192, EEXIST },
+		{ "the beginning of another range", RANGE_GPA - 4096, 8192, EEXIST },
+		{ "around another range", RANGE_GPA - 4096, RANGE_SIZE + 8192, EEXIST },
+	};
+	static const struct {
+		const char *what;
+		__u64 gpa, length;
+		int want;
+	} slots[] = {
+		{ "a memory slot", RAM_GPA, RAM_SIZE, EEXIST },
+		{ "a page of a memory slot", RAM_GPA + 4096, 4096, EEXIST },
+		{ "the end of a memory slot", RAM_GPA + RAM_SIZE - 4096, 8192, EEXIST },
+		{ "the beginning of a memory slot", RAM_GPA - 4096, 8192, EEXIST },
+		{ "around a memory slot", RAM_GPA - 4096, RAM_SIZE + 8192, EEXIST },
+		{ "right before a memory slot", RAM_GPA - 4096, 4096, 0 },
+		{ "right after a memory slot", RAM_GPA + RAM_SIZE, 4096, 0 },
+		{ "where another VM has a range", RANGE_GPA, RANGE_SIZE, 0 },
+	};
+	union any a;
+	__u64 end;
+	int bits;
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		prepare_mmio_add(&a);
+		a.mmio_add.gpa = ranges[i].gpa;
+		a.mmio_add.length = ranges[i].length;
+		expect(haiov, "MMIO_ADD", HAIOV_MMIO_ADD, &a, with_hardware(ranges[i].want), ranges[i].what);
+	}
+	if (!hardware)
+		return;
+	for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
+		prepare_mmio_add(&a);
+		a.mmio_add.vm_id = mem_vm_id;
+		a.mmio_add.gpa = slots[i].gpa;
+		a.mmio_add.length = slots[i].length;
+		call(command(HAIOV_MMIO_ADD), &a, slots[i].want, slots[i].what);
+	}
+	prepare_mmio_add(&a);
+	a.mmio_add.gpa = RANGE_GPA - 4096;
+	call(command(HAIOV_MMIO_ADD), &a, 0, "right before another range");
+	prepare_mmio_add(&a);
+	a.mmio_add.gpa = RANGE_GPA + RANGE_SIZE;
+	call(command(HAIOV_MMIO_ADD), &a, 0, "right after another range");
+
+	bits = ioctl(vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_VM_GPA_BITS);
+	if (bits <= 0 || bits >= 64)
+		broken("KVM_CAP_VM_GPA_BITS: %d", bits);
+	end = 1ULL << bits;
+	prepare_mmio_add(&a);
+	a.mmio_add.gpa = end - 4096;
+	call(command(HAIOV_MMIO_ADD), &a, 0, "the last page of the guest");
+	prepare_mmio_add(&a);
+	a.mmio_add.gpa = end - 4096;
+	a.mmio_add.length = 8192;
+	call(command(HAIOV_MMIO_ADD), &a, EINVAL, "one page past the last of the guest");
+	prepare_mmio_add(&a);
+	a.mmio_add.gpa = end;
+	call(command(HAIOV_MMIO_ADD), &a, EINVAL, "the first page past the guest");
+}
+
+static void signal_add_fields(void)
+{
+	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC), closed = dup(event);
+	const struct {
+		const char *what;
+		int fd, want;
+	} fds[] = {
+		{ "eventfd -1", -1, EBADF },
+		{ "eventfd 12345", 12345, EBADF },
+		{ "eventfd is a timerfd", timer, EINVAL },
+		{ "eventfd is a KVM VM", vm_fd, EINVAL },
+		{ "eventfd is /dev/haiov", haiov, EINVAL },
+		{ "eventfd is standard output", 1, EINVAL },
+	};
+	static __u64 made[HAIOV_MAX_SIGNALS];
+	__u32 index, n = 0;
+	bool in_order = true;
+	union any a;
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		prepare_signal_add(&a);
+		a.signal_add.eventfd = fds[i].fd;
+		expect(haiov, "SIGNAL_ADD", HAIOV_SIGNAL_ADD, &a, with_hardware(fds[i].want), fds[i].what);
+	}
+	close(closed);
+	prepare_signal_add(&a);
+	a.signal_add.eventfd = closed;
+	expect(haiov, "SIGNAL_ADD", HAIOV_SIGNAL_ADD, &a, with_hardware(EBADF), "eventfd is closed");
+	close(timer);
+	if (!hardware)
+		return;
+	/* index 0 is taken by the signal that stays */
+	while (n < HAIOV_MAX_SIGNALS - 1) {
+		made[n] = add_signal(haiov, vm_id, &index);
+		in_order &= index == ++n;
+	}
+	check(in_order, "indices are given out from the lowest", "they are not");
+	prepare_signal_add(&a);
+	call(command(HAIOV_SIGNAL_ADD), &a, ENOSPC, "the VM has all signals");
+	if (destroy(haiov, made[100]))
+		broken("DESTROY");
+	made[100] = add_signal(haiov, vm_id, &index);
+	check(index == 101, "a free index is taken again", "%u", index);
+	while (n)
+		if (destroy(haiov, made[--n]))
+			broken("DESTROY");
+	prepare_signal_add(&a);
+	call(command(HAIOV_SIGNAL_ADD), &a, 0, "all are free again");
+}
+
+/* A VM stays while it has a leaf of any kind, and goes when it has none. */
 static void busy_vm(void)
 {
 	struct haiov_destroy d = { .size = sizeof(d), .id = vm_id };
+	int fd = create_kvm_vm(), vcpu = ioctl(fd, KVM_CREATE_VCPU, 0);
+	__u64 vm = create_vm(haiov, fd);
+	const struct {
+		const char *what;
+		__u64 leaf;
+	} leaves[] = {
+		{ "a VM that has a vCPU only", add_vcpu(haiov, vm, vcpu) },
+		{ "a VM that has an MMIO range only", add_range(haiov, vm, SPARE_GPA, 8192) },
+		{ "a VM that has a signal only", add_signal(haiov, vm, NULL) },
+		{ "a VM that has a route only", add_route(haiov, vm, 0) },
+	};
+	size_t nr = sizeof(leaves) / sizeof(leaves[0]);
 
-	expect(haiov, "DESTROY", HAIOV_DESTROY, &d, EBUSY, "a VM that has routes");
+	expect(haiov, "DESTROY", HAIOV_DESTROY, &d, EBUSY, "a VM that has leaves");
+	for (size_t i = 0; i < nr; i++)
+		if (destroy(haiov, leaves[i].leaf))
+			broken("DESTROY");
+	for (size_t i = 0; i < nr; i++) {
+		__u64 leaf = i == 0 ? add_vcpu(haiov, vm, vcpu) :
+			     i == 1 ? add_range(haiov, vm, SPARE_GPA, 8192) :
+			     i == 2 ? add_signal(haiov, vm, NULL) :
+				      add_route(haiov, vm, 0);
+
+		d.id = vm;
+		expect(haiov, "DESTROY", HAIOV_DESTROY, &d, EBUSY, leaves[i].what);
+		if (destroy(haiov, leaf))
+			broken("DESTROY");
+	}
+	check(!destroy(haiov, vm), "DESTROY: a VM that has no leaf any more", "errno %d", errno);
+	close(vcpu);
+	close(fd);
 }
 
 static void offline_cpu(void)
@@ -576,7 +949,7 @@ static void offline_cpu(void)
 		broken("CPU %u does not come back", cpu);
 	prepare_route_add(&a);
 	a.route_add.cpu = cpu;
-	call(&commands[4], &a, 0, "the CPU is online again");
+	call(command(HAIOV_ROUTE_ADD), &a, 0, "the CPU is online again");
 }
 
 /* All VEIIDs of a CPU, then one more. */
@@ -629,20 +1002,38 @@ static void exhaustion(void)
 	free(made);
 }
 
+static __u64 make_route(void)
+{
+	return add_route(haiov, vm_id, 62);
+}
+
+static __u64 make_vcpu(void)
+{
+	return add_vcpu(haiov, vm_id, spare_vcpu_fd);
+}
+
+static __u64 make_range(void)
+{
+	return add_range(haiov, vm_id, SPARE_GPA, 4096);
+}
+
+static __u64 make_signal(void)
+{
+	return add_signal(haiov, vm_id, NULL);
+}
+
 /* What was destroyed stays destroyed although its place is taken by another. */
 static void generations(void)
 {
-	union any a;
+	static __u64 (*const make[])(void) = { make_route, make_vcpu, make_range, make_signal };
 
-	for (int i = 0; i < (brief ? 10 : 300); i++) {
-		__u64 old = add_route(haiov, vm_id, 62), young;
+	for (int i = 0; i < (brief ? 12 : 300); i++) {
+		__u64 old = make[i % 4](), young;
 
 		if (destroy(haiov, old))
 			broken("DESTROY");
-		young = add_route(haiov, vm_id, 62);
-		a.route_query = (struct haiov_route_query){ .size = sizeof(a.route_query), .route_id = old };
-		if (old == young || try_ioctl(haiov, HAIOV_ROUTE_QUERY, &a) != ENOENT ||
-		    destroy(haiov, old) != ENOENT) {
+		young = make[i / 4 % 4]();
+		if (old == young || destroy(haiov, old) != ENOENT) {
 			check(false, "a stale id never names a younger object", "round %d: %#llx, %#llx", i,
 			      (unsigned long long)old, (unsigned long long)young);
 			return;
@@ -660,7 +1051,7 @@ static void answers(void)
 	struct haiov_route_query r = { .size = sizeof(r), .route_id = route_id };
 	struct haiov_route_move m = { .size = sizeof(m), .route_id = route_id, .cpu = 2 };
 
-	check(!try_ioctl(haiov, HAIOV_INFO, &i) && i.features == HAIOV_FEATURE_VEI && i.nr_harts == 4 &&
+	check(!try_ioctl(haiov, HAIOV_INFO, &i) && i.features == (HAIOV_FEATURE_VEI | HAIOV_FEATURE_UER) && i.nr_harts == 4 &&
 		      i.nr_veiids == 1024 && i.max_veirqs == 65536,
 	      "INFO tells what the machine has", "%#llx %u %u %u", (unsigned long long)i.features,
 	      i.nr_harts, i.nr_veiids, i.max_veirqs);
@@ -681,10 +1072,24 @@ static void lifetimes(void)
 	__u64 id = create_vm(fd, vm);
 	struct haiov_vm_query q = { .size = sizeof(q), .vm_id = id };
 
+	int vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
+	char text[32];
+
 	add_route(fd, id, 3);
+	add_vcpu(fd, id, vcpu);
+	add_range(fd, id, SPARE_GPA, 8192);
+	add_signal(fd, id, NULL);
+	close(vcpu);
 	close(vm);
 	check(!try_ioctl(fd, HAIOV_VM_QUERY, &q) && q.out_nr_routes == 1, "a VM outlives the KVM fd", "errno %d",
 	      errno);
+	snprintf(text, sizeof(text), "vmid=%u ", q.out_vmid);
+	check(state_sum_of("vms", text, "vcpus") == 1 && state_sum_of("vms", text, "mmio") == 1 &&
+		      state_sum_of("vms", text, "signals") == 1,
+	      "its leaves outlive the files that they were made from", "%llu %llu %llu",
+	      (unsigned long long)state_sum_of("vms", text, "vcpus"),
+	      (unsigned long long)state_sum_of("vms", text, "mmio"),
+	      (unsigned long long)state_sum_of("vms", text, "signals"));
 	twin = dup(fd);
 	close(fd);
 	q = (struct haiov_vm_query){ .size = sizeof(q), .vm_id = id };
@@ -711,7 +1116,23 @@ static void common(void)
 	vm_create_fields();
 	route_add_fields();
 	route_move_fields();
+	vcpu_create_fields();
+	mmio_add_fields();
+	signal_add_fields();
 	closed_file();
+}
+
+static int create_vm_with_memory(void)
+{
+	void *memory = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct kvm_userspace_memory_region region = {
+		.guest_phys_addr = RAM_GPA, .memory_size = RAM_SIZE, .userspace_addr = (uintptr_t)memory,
+	};
+	int fd = create_kvm_vm();
+
+	if (memory == MAP_FAILED || ioctl(fd, KVM_SET_USER_MEMORY_REGION, &region))
+		broken("KVM_SET_USER_MEMORY_REGION");
+	return fd;
 }
 
 static void open_all(void)
@@ -732,8 +1153,10 @@ static void open_all(void)
 	vm_fd = create_kvm_vm();
 	free_vm_fd = create_kvm_vm();
 	vcpu_fd = ioctl(vm_fd, KVM_CREATE_VCPU, 0);
-	if (vcpu_fd < 0)
+	spare_vcpu_fd = ioctl(vm_fd, KVM_CREATE_VCPU, 1);
+	if (vcpu_fd < 0 || spare_vcpu_fd < 0)
 		broken("KVM_CREATE_VCPU");
+	mem_vm_fd = create_vm_with_memory();
 }
 
 static int run_with_hardware(void)
@@ -756,11 +1179,16 @@ static int run_with_hardware(void)
 	spare = create_kvm_vm();
 	dead_vm_id = create_vm(haiov, spare);
 	dead_route_id = add_route(haiov, dead_vm_id, 0);
-	if (destroy(haiov, dead_route_id) || destroy(haiov, dead_vm_id))
+	dead_signal_id = add_signal(haiov, dead_vm_id, NULL);
+	if (destroy(haiov, dead_route_id) || destroy(haiov, dead_signal_id) || destroy(haiov, dead_vm_id))
 		broken("DESTROY");
 	vm_id = create_vm(haiov, vm_fd);
 	route_id = add_route(haiov, vm_id, 1);
-	for (int i = 0; i < 5; i++) {
+	vcpu_id = add_vcpu(haiov, vm_id, vcpu_fd);
+	range_id = add_range(haiov, vm_id, RANGE_GPA, RANGE_SIZE);
+	signal_id = add_signal(haiov, vm_id, NULL);
+	mem_vm_id = create_vm(haiov, mem_vm_fd);
+	for (int i = 0; i < 12; i++) {
 		int vm = create_kvm_vm();
 
 		other_vm_id = create_vm(other, vm);
@@ -805,6 +1233,7 @@ static int run_without_hardware(void)
 
 static int run_without_privilege(void)
 {
+	static const char *const files[] = { "vms", "routes", "mmio", "signals" };
 	int fd;
 
 	if (setgroups(0, NULL) || setgid(65534) || setuid(65534))
@@ -814,8 +1243,14 @@ static int run_without_privilege(void)
 	      fd, errno);
 	fd = open("/dev/haiov", O_RDONLY | O_CLOEXEC);
 	check(fd < 0 && errno == EACCES, "nor for reading: EACCES", "fd %d, errno %d", fd, errno);
-	fd = open("/sys/kernel/debug/haiov/routes", O_RDONLY | O_CLOEXEC);
-	check(fd < 0 && errno == EACCES, "nor see other people's routes: EACCES", "fd %d, errno %d", fd, errno);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		char path[64], name[64];
+
+		snprintf(path, sizeof(path), "/sys/kernel/debug/haiov/%s", files[i]);
+		snprintf(name, sizeof(name), "nor see other people's %s: EACCES", files[i]);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		check(fd < 0 && errno == EACCES, name, "fd %d, errno %d", fd, errno);
+	}
 	return failures != 0;
 }
 

@@ -38,8 +38,6 @@
 #define NR_VEIRQS	128
 #define CHURNED		100 /* first VEIRQ that comes and goes */
 #define VCPU_CPU	1
-#define LEAK_CYCLES	8192 /* of fewer, a leak of a small object each is less than what other processes take */
-#define PATIENCE_US	20000000 /* an event that takes longer is lost; bounds waiting, is never waited out */
 
 /* A bound guest with numbered events and their consumer. */
 struct traffic {
@@ -218,37 +216,6 @@ static void check_counts(const struct traffic *t, const char *name)
 	check(true, name, " ");
 }
 
-/* What must be as before once everything of a test is gone. */
-struct baseline {
-	char *state;
-	unsigned int fds;
-	uint64_t slab_kb, free_kb;
-};
-
-static struct baseline take_baseline(void)
-{
-	return (struct baseline){ .state = module_state(), .fds = open_fds(),
-				  .slab_kb = meminfo("SUnreclaim"), .free_kb = meminfo("MemFree") };
-}
-
-/* Files close in the background when a process is killed. */
-static bool back_to(const struct baseline *b, const char *name)
-{
-	uint64_t deadline = now_us() + PATIENCE_US;
-	char *state = module_state();
-	bool same;
-
-	while (strcmp(state, b->state) && now_us() < deadline) {
-		free(state);
-		sched_yield();
-		state = module_state();
-	}
-	same = !strcmp(state, b->state);
-	check(same, name, "state was\n%s\nand is\n%s", b->state, state);
-	free(state);
-	return same;
-}
-
 /* ---- churn ---- */
 
 struct churn {
@@ -316,7 +283,6 @@ static void do_churn(unsigned int cycles, unsigned int threads)
 	struct traffic t;
 	int kvm = open_kvm();
 	unsigned int silent;
-	uint64_t slab, free_kb, limit_kb, deadline;
 
 	if (!threads || threads > 16 || cycles < threads)
 		broken("1 to 16 threads, and no fewer cycles");
@@ -333,23 +299,7 @@ static void do_churn(unsigned int cycles, unsigned int threads)
 	check(!silent, "a route that was added gets the next event", "%u did not", silent);
 	check(flows(&t, 10), "routes that stay: events still flow", "one is lost");
 	check(open_fds() == warm.fds, "no file descriptor leaks", "%u, were %u", open_fds(), warm.fds);
-	if (!memory_is_exact() || cycles < LEAK_CYCLES)
-		goto rest;
-	/*
-	 * The smallest thing that could leak is one slab object of 8 bytes a cycle. RCU frees late, so
-	 * the figure may take a moment to fall.
-	 */
-	limit_kb = warm.slab_kb + cycles * 8 / 1024;
-	deadline = now_us() + PATIENCE_US;
-	while ((slab = meminfo("SUnreclaim")) > limit_kb && now_us() < deadline)
-		sched_yield();
-	check(slab <= limit_kb, "no slab object leaks", "%llu kB, were %llu; %llu would be 8 bytes a cycle", u(slab),
-	      u(warm.slab_kb), u(limit_kb));
-	/* Nor a page in every fourth cycle; 4 MiB are for what the rest of the system does meanwhile. */
-	free_kb = meminfo("MemFree");
-	check(free_kb + cycles + 4096 >= warm.free_kb, "no page leaks", "%llu kB free, were %llu", u(free_kb),
-	      u(warm.free_kb));
-rest:
+	no_leak(&warm, cycles);
 	check(drain(&t), "routes that stay: all that was sent was seen", "some are lost");
 	check_counts(&t, "routes that stay: each event was signaled once");
 	traffic_destroy(&t);
