@@ -8,8 +8,6 @@ guest.cpio that are to be taken instead of the image's.
 """
 
 import base64
-import importlib.machinery
-import importlib.util
 import json
 import os
 import re
@@ -22,18 +20,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parents[1]
+sys.path.insert(0, str(TOP / "tools/bench"))
+from bench import load_run  # noqa: E402
+
 STEP, STATUS = "====step ", "====status "
-
-
-def load_run():
-    """tools/run as a module."""
-    loader = importlib.machinery.SourceFileLoader("haiov_run", str(TOP / "tools/run"))
-    spec = importlib.util.spec_from_loader(loader.name, loader)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[loader.name] = module
-    loader.exec_module(module)
-    return module
-
 
 RUN = load_run()
 

@@ -20,6 +20,12 @@ TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("HAIOV_BUILD", TOP / "build"))
 RESULTS = BUILD / "bench/results.json"
 SECTION = "====haiov-section "
+# The modes that the instruction counter tells apart.
+MODES = ("vu", "vs", "u", "hs", "m")
+# What a scenario runs, as the image has it or as a folder that is given instead.
+IN_IMAGE = {"load": "modprobe haiov", "vmm": "haiov-vmm", "kernel": "/boot/Image", "initrd": "/boot/guest.cpio"}
+IN_EXTRA = {"load": "insmod /extra/haiov.ko", "vmm": "/extra/haiov-vmm", "kernel": "/extra/Image",
+            "initrd": "/extra/guest.cpio"}
 # What the result of each scenario may be compared with; a row of anything else is a mistake.
 SCENARIOS = ("demo", "mmio", "kick", "wake", "uart", "net", "blk", "idle", "lookup")
 
