@@ -592,7 +592,9 @@ static void vm_create_fields(void)
 	call(command(HAIOV_VM_CREATE), &a, 0, "1 VEIRQ");
 }
 
-static void route_add_fields(void)
+/* The eventfd of a call: what is none, and one that was closed. @field is that of @a, which @prepare fills in. */
+static void bad_eventfds(const char *name, unsigned long number, void (*prepare)(union any *a), union any *a,
+			 __s32 *field)
 {
 	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC), closed = dup(event);
 	const struct {
@@ -605,7 +607,20 @@ static void route_add_fields(void)
 		{ "eventfd is a KVM VM", vm_fd, EINVAL },
 		{ "eventfd is /dev/haiov", haiov, EINVAL },
 		{ "eventfd is standard output", 1, EINVAL },
+		{ "eventfd is closed", closed, EBADF },
 	};
+
+	close(closed);
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		prepare(a);
+		*field = fds[i].fd;
+		expect(haiov, name, number, a, with_hardware(fds[i].want), fds[i].what);
+	}
+	close(timer);
+}
+
+static void route_add_fields(void)
+{
 	const struct {
 		const char *what;
 		__u32 flags, veirq, cpu;
@@ -622,15 +637,7 @@ static void route_add_fields(void)
 	};
 	union any a;
 
-	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
-		prepare_route_add(&a);
-		a.route_add.eventfd = fds[i].fd;
-		expect(haiov, "ROUTE_ADD", HAIOV_ROUTE_ADD, &a, with_hardware(fds[i].want), fds[i].what);
-	}
-	close(closed);
-	prepare_route_add(&a);
-	a.route_add.eventfd = closed;
-	expect(haiov, "ROUTE_ADD", HAIOV_ROUTE_ADD, &a, with_hardware(EBADF), "eventfd is closed");
+	bad_eventfds("ROUTE_ADD", HAIOV_ROUTE_ADD, prepare_route_add, &a, &a.route_add.eventfd);
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		prepare_route_add(&a);
 		a.route_add.flags = fields[i].flags;
@@ -643,7 +650,6 @@ static void route_add_fields(void)
 	a.route_add.flags = 0;
 	a.route_add.cpu = 1;
 	expect(haiov, "ROUTE_ADD", HAIOV_ROUTE_ADD, &a, EINVAL, "a CPU without the flag");
-	close(timer);
 	if (!hardware)
 		return;
 	prepare_route_add(&a);
@@ -845,33 +851,12 @@ static void mmio_add_fields(void)
 
 static void signal_add_fields(void)
 {
-	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC), closed = dup(event);
-	const struct {
-		const char *what;
-		int fd, want;
-	} fds[] = {
-		{ "eventfd -1", -1, EBADF },
-		{ "eventfd 12345", 12345, EBADF },
-		{ "eventfd is a timerfd", timer, EINVAL },
-		{ "eventfd is a KVM VM", vm_fd, EINVAL },
-		{ "eventfd is /dev/haiov", haiov, EINVAL },
-		{ "eventfd is standard output", 1, EINVAL },
-	};
 	static __u64 made[HAIOV_MAX_SIGNALS];
 	__u32 index, n = 0;
 	bool in_order = true;
 	union any a;
 
-	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
-		prepare_signal_add(&a);
-		a.signal_add.eventfd = fds[i].fd;
-		expect(haiov, "SIGNAL_ADD", HAIOV_SIGNAL_ADD, &a, with_hardware(fds[i].want), fds[i].what);
-	}
-	close(closed);
-	prepare_signal_add(&a);
-	a.signal_add.eventfd = closed;
-	expect(haiov, "SIGNAL_ADD", HAIOV_SIGNAL_ADD, &a, with_hardware(EBADF), "eventfd is closed");
-	close(timer);
+	bad_eventfds("SIGNAL_ADD", HAIOV_SIGNAL_ADD, prepare_signal_add, &a, &a.signal_add.eventfd);
 	if (!hardware)
 		return;
 	/* index 0 is taken by the signal that stays */

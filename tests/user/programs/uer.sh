@@ -2,56 +2,8 @@
 # shellcheck shell=dash disable=SC2016
 # SPDX-License-Identifier: GPL-2.0-only
 # The console and the bench device of haiov-vmm by UER, in the host under test. Prints "ok NAME" and "not ok NAME: WHY".
-# Programs are those of the image, unless there are others beside this file.
-here=${0%/*}
-vmm=/usr/bin/haiov-vmm
-kernel=/boot/Image
-initrd=/boot/guest.cpio
-load="modprobe haiov"
-[ -x "$here/haiov-vmm" ] && vmm=$here/haiov-vmm
-[ -e "$here/Image" ] && kernel=$here/Image
-[ -e "$here/guest.cpio" ] && initrd=$here/guest.cpio
-[ -e "$here/haiov.ko" ] && load="insmod $here/haiov.ko"
-cd /tmp || exit 1
-failed=0
-
-check() { # NAME COMMAND...: passed when the command succeeds
-	checked=$1
-	shift
-	if "$@" >check.out 2>&1; then
-		echo "ok $checked"
-	else
-		echo "not ok $checked: $* gave: $(tail -n 3 check.out | tr '\n' ' ')"
-		failed=1
-	fi
-}
-
-# guest OUT ARGUMENTS...: runs the VMM; its output and status are OUT and OUT.status, its errors OUT.err.
-guest() {
-	out=$1
-	shift
-	timeout 300 "$vmm" --kernel "$kernel" --initrd "$initrd" "$@" >"$out" 2>"$out.err"
-	echo $? >"$out.status"
-}
-
-# run COMMAND: the kernel command line with which a guest runs it.
-run() {
-	echo "console=ttyS0 quiet haiov.cmd=$(printf %s "$1" | base64 | tr -d '\n')"
-}
-
-has() { # FILE TEXT
-	grep -qF -- "$2" "$1" || {
-		tail -n 5 "$1"
-		return 1
-	}
-}
-
-is() { # FILE TEXT: the file is that one line
-	[ "$(cat "$1")" = "$2" ] || {
-		cat "$1"
-		return 1
-	}
-}
+# shellcheck source=lib.sh
+. "${0%/*}/lib.sh"
 
 # value PHASE NAME: a figure of a phase of the bench device.
 value() {
@@ -119,16 +71,7 @@ for i in 1 2 3 4; do
 	check "moved: every line of $i" equals "$(tr -d '\r' <moved | grep -c "^from $i: 0123456789\$")" 400
 done
 
-# Input: typed only once the guest reads, since a serial port that nobody has opened forgets.
-mkfifo keys
-exec 3<>keys
-guest echoed --console uer --cmdline "$(run 'exec </dev/console; echo READY; read -r line; echo "got <$line>"')" <keys &
-until grep -q READY echoed 2>/dev/null || [ -s echoed.status ]; do usleep 50000; done
-long=0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz
-echo $long >&3
-wait
-exec 3>&-
-check "input: more than the port holds arrives in order" has echoed "got <$long>"
+typed echoed --console uer
 
 # Loads and stores of the bench device: all of them by the handler, none by an exit, and the driver finds what it stored.
 guest bench.out --mmio-bench bench --cmdline "$(run \

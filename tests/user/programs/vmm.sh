@@ -2,54 +2,8 @@
 # shellcheck shell=dash disable=SC2016,SC2317
 # SPDX-License-Identifier: GPL-2.0-only
 # Tries haiov-vmm, haiovctl and the haiov crate in the host under test. Prints "ok NAME" and "not ok NAME: WHY".
-# Programs are those of the image, unless there are others beside this file.
-here=${0%/*}
-vmm=/usr/bin/haiov-vmm
-ctl=/usr/bin/haiovctl
-[ -x "$here/haiov-vmm" ] && vmm=$here/haiov-vmm
-[ -x "$here/haiovctl" ] && ctl=$here/haiovctl
-kernel=/boot/Image
-initrd=/boot/guest.cpio
-cd /tmp || exit 1
-failed=0
-
-check() { # NAME COMMAND...: passed when the command succeeds
-	checked=$1
-	shift
-	if "$@" >check.out 2>&1; then
-		echo "ok $checked"
-	else
-		echo "not ok $checked: $* gave: $(tail -n 3 check.out | tr '\n' ' ')"
-		failed=1
-	fi
-}
-
-# guest OUT ARGUMENTS...: runs the VMM; its output and status are OUT and OUT.status, its errors OUT.err.
-guest() {
-	out=$1
-	shift
-	timeout 120 "$vmm" --kernel $kernel --initrd $initrd "$@" >"$out" 2>"$out.err"
-	echo $? >"$out.status"
-}
-
-# run COMMAND: the kernel command line with which a guest runs it.
-run() {
-	echo "console=ttyS0 quiet haiov.cmd=$(printf %s "$1" | base64 | tr -d '\n')"
-}
-
-has() { # FILE TEXT
-	grep -qF -- "$2" "$1" || {
-		cat "$1"
-		return 1
-	}
-}
-
-is() { # FILE TEXT: the file is that one line
-	[ "$(cat "$1")" = "$2" ] || {
-		cat "$1"
-		return 1
-	}
-}
+# shellcheck source=lib.sh
+. "${0%/*}/lib.sh"
 
 one_sentence() { # FILE BEGINNING
 	[ "$(wc -l <"$1")" = 1 ] && has "$1" "haiov-vmm: $2"
@@ -69,7 +23,7 @@ check "refused: the ioeventfd works" has plain.json '"phase":"ioeventfd","sent":
 check "refused: the guest has no VEI" has plain "vei=1"
 check "haiovctl without the module fails" sh -c "! $ctl show"
 
-modprobe haiov || exit 1
+$load || exit 1
 
 for cpus in 1 2; do
 	guest boot --cpus $cpus --cmdline "$(run 'echo cpus=$(nproc); grep isa /proc/cpuinfo')"
@@ -90,16 +44,7 @@ check "phases: the vei phase was sent" has vei.json '"phase":"vei","sent":2000,'
 check "phases: vei needs no fallback" sh -c 'grep "\"vei\"" vei.json | grep -q "\"fallbacks\":0,\"dropped\":0"'
 check "phases: vei makes no MMIO exit but the reports" sh -c 'grep "\"vei\"" vei.json | grep -q "\"mmio_exit_user\":2}"'
 
-# Input: typed only once the guest reads, since a serial port that nobody has opened forgets.
-mkfifo keys
-exec 3<>keys
-guest echoed --cmdline "$(run 'exec </dev/console; echo READY; read -r line; echo "got <$line>"')" <keys &
-until grep -q READY echoed 2>/dev/null || [ -s echoed.status ]; do usleep 50000; done
-long=0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz
-echo $long >&3
-wait
-exec 3>&-
-check "input: more than the port holds arrives in order" has echoed "got <$long>"
+typed echoed
 
 # While a guest waits, its VM and route are there; when the VMM is killed they are gone.
 guest killed --doorbell --cpu-of-route 2 --cpu-of-vcpu 1 --cmdline "$(run 'echo WAITING; exec sleep 1000')" &

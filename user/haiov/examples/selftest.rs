@@ -4,6 +4,9 @@
 //! It needs a riscv64 host with the hardware and the module, such as the host under test. For each case it prints
 //! `ok NAME` or `not ok NAME: WHY`; the exit status is 0 when all are ok.
 
+#[macro_use]
+mod cases;
+
 use std::error::Error as StdError;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::process::ExitCode;
@@ -15,19 +18,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
-/// What a case ends with.
-type Outcome = Result<(), Box<dyn StdError>>;
-/// A case and its name.
-type Case = (&'static str, fn() -> Outcome);
-
-/// Ends the case unless the condition holds.
-macro_rules! check {
-    ($condition:expr, $($what:tt)+) => {
-        if !$condition {
-            return Err(format!($($what)+).into());
-        }
-    };
-}
+use cases::{Case, Outcome, fd};
 
 /// Ends the case unless the result is an error of the given kind.
 macro_rules! refused {
@@ -41,7 +32,7 @@ macro_rules! refused {
 }
 
 fn main() -> ExitCode {
-    let cases: [Case; 11] = [
+    let cases: &[Case] = &[
         ("the hardware is described", hardware_is_described),
         ("routes come, move and go", routes_come_move_and_go),
         ("objects may be dropped in any order", objects_may_be_dropped_in_any_order),
@@ -54,22 +45,7 @@ fn main() -> ExitCode {
         ("a vCPU has one handler", a_vcpu_has_one_handler),
         ("leaves of a VM may be dropped in any order", leaves_may_be_dropped_in_any_order),
     ];
-    let mut failed = 0;
-    for (name, case) in cases {
-        match case() {
-            Ok(()) => println!("ok haiov crate: {name}"),
-            Err(why) => {
-                println!("not ok haiov crate: {name}: {why}");
-                failed += 1;
-            }
-        }
-    }
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn fd(vm: &VmFd) -> BorrowedFd<'_> {
-    // SAFETY: `vm` owns the file, and is borrowed as long as the result.
-    unsafe { BorrowedFd::borrow_raw(vm.as_raw_fd()) }
+    cases::run("haiov crate", cases)
 }
 
 fn hardware_is_described() -> Outcome {

@@ -4,9 +4,12 @@
 //! It needs a riscv64 host with UER and the module, such as the host under test. For each case it prints `ok NAME` or
 //! `not ok NAME: WHY`; the exit status is 0 when all are ok.
 
+#[macro_use]
+mod cases;
+
 use std::cell::Cell;
 use std::error::Error as StdError;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,22 +23,10 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
-/// What a case ends with.
-type Outcome = Result<(), Box<dyn StdError>>;
-/// A case and its name.
-type Case = (&'static str, fn() -> Outcome);
-
-/// Ends the case unless the condition holds.
-macro_rules! check {
-    ($condition:expr, $($what:tt)+) => {
-        if !$condition {
-            return Err(format!($($what)+).into());
-        }
-    };
-}
+use cases::{Case, Outcome, fd};
 
 fn main() -> ExitCode {
-    let cases: [Case; 10] = [
+    let cases: &[Case] = &[
         ("every load and store, with every register", every_access),
         ("a punt is an exit with every register in place", punts_are_exits),
         ("x0 stays zero, by handler and by punt", x0_stays_zero),
@@ -47,22 +38,7 @@ fn main() -> ExitCode {
         ("a vCPU has one handler", one_handler),
         ("a panic ends the frame, and nothing else", a_panic_ends_the_frame),
     ];
-    let mut failed = 0;
-    for (name, case) in cases {
-        match case() {
-            Ok(()) => println!("ok uer: {name}"),
-            Err(why) => {
-                println!("not ok uer: {name}: {why}");
-                failed += 1;
-            }
-        }
-    }
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn fd(object: &impl AsRawFd) -> BorrowedFd<'_> {
-    // SAFETY: `object` owns the file, and is borrowed as long as the result.
-    unsafe { BorrowedFd::borrow_raw(object.as_raw_fd()) }
+    cases::run("uer", cases)
 }
 
 const RAM: u64 = 0x8000_0000;
