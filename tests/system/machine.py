@@ -112,6 +112,8 @@ class Session:
 
     def boot(self, name, steps, **options):
         """Runs the steps; their checks go to the TAP stream. The output of each step, by its title."""
+        titles = [title for title, _ in steps]
+        assert len(set(titles)) == len(titles), f"steps of one name: {titles}"
         script = ["cd /extra", "export PATH=/extra:$PATH"]
         for title, command in steps:
             script += ["echo " + shlex.quote(STEP + title), f"( {command}\n) </dev/null 2>&1", f"echo '{STATUS}'$?"]
