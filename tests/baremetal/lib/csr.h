@@ -54,6 +54,7 @@
 #define CSR_MTVAL2	0x34b
 #define CSR_PMPCFG0	0x3a0
 #define CSR_PMPADDR0	0x3b0
+#define CSR_PMPADDR1	0x3b1
 #define CSR_MHARTID	0xf14
 /* standard, supervisor and hypervisor */
 #define CSR_SSTATUS	0x100
