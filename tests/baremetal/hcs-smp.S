@@ -37,6 +37,8 @@
 	xor	a0, a2, t0
 .endm
 #define ROUNDS	1000
+#define SHORT	200
+#define ENOUGH	100	/* of each kind, where both kinds are asked for */
 
 /* Compute until all senders are done: a0 then counts wrong results. */
 .macro COMPUTING mode, senders
@@ -125,6 +127,100 @@ test_main:
 	COMPUTING U, 1
 	ACCOUNT	2 * N, "a guest sends to a thread"
 	JOIN	1
+
+	/* a kernel between stretches of U, in every second of which it does not let
+	 * itself be interrupted: each event comes by HCS or by the doorbell */
+	COMPUTE	SHORT
+	mv	s4, a0
+	HCS
+	ROUTE	RT0, 3, 7, 0
+	ROUTE	RT1, 3, 8, 0
+	VEIC_W	VEIC_INVAL, INVAL_ALL
+	sd	zero, SEEN(tp)
+	sd	zero, SEEN + 8(tp)
+	DESC_LA	7, DESC_UTVEC, count_7
+	DESC_LA	8, DESC_UTVEC, count_8
+	CSRW	CSR_MIE, BIT(25)
+	la	t0, stop
+	sd	zero, 0(t0)
+	START	1, send_on
+	START	2, send_on
+	li	s5, 0			/* wrong results */
+	li	s6, 0			/* stretches */
+	li	s8, 0			/* events by the doorbell */
+	li	s9, 0			/* pending without a doorbell */
+	li	s10, 0			/* doorbells that interrupted U */
+7820:	andi	t0, s6, 1
+	slli	t0, t0, 8
+	csrw	CSR_UIE, t0
+	IN	U
+	COMPUTE	SHORT
+	ENDIN
+	li	t0, INTR(IRQ_DOORBELL)
+	bne	a0, t0, 7821f
+	addi	s10, s10, 1
+	j	7822f
+7821:	xori	a0, a0, ENDED
+	sub	a1, a1, s4
+	or	a0, a0, a1
+	snez	a0, a0
+	add	s5, s5, a0
+7822:	csrr	t0, CSR_UIP
+	csrr	t1, CSR_MIP
+	li	t2, BIT(25)
+	and	t1, t1, t2
+	bnez	t1, 7823f
+	snez	t0, t0
+	add	s9, s9, t0
+	j	7825f
+	/* the doorbell: clear, read EIP, claim */
+7823:	csrc	CSR_MIP, t2
+	li	t3, VEIC + EIP(0, 0)
+	ld	t1, 0(t3)
+	sd	t1, 0x200(t3)
+	fence	iorw, iorw
+7824:	beqz	t1, 7825f
+	addi	s8, s8, 1
+	addi	t2, t1, -1
+	and	t1, t1, t2
+	j	7824b
+7825:	addi	s6, s6, 1
+	/* until there was enough of each kind */
+	li	t0, ENOUGH
+	bltu	s10, t0, 7820b
+	ld	t1, SEEN(tp)
+	bltu	t1, t0, 7820b
+	ld	t1, SEEN + 8(tp)
+	bltu	t1, t0, 7820b
+	la	t1, stop
+	sd	t0, 0(t1)
+	JOIN	1
+	JOIN	2
+	csrw	CSR_MIE, zero
+	/* what was sent last is pending, and rings */
+	li	t3, VEIC + EIP(0, 0)
+	ld	t1, 0(t3)
+	sd	t1, 0x200(t3)
+	fence	iorw, iorw
+7826:	beqz	t1, 7827f
+	addi	s8, s8, 1
+	addi	t2, t1, -1
+	and	t1, t1, t2
+	j	7826b
+7827:
+	EXPECT	s5, 0, "4.3 by HCS and by the doorbell: every result is right"
+	EXPECT	s9, 0, "3.5 by HCS and by the doorbell: what is pending in M always rings"
+	VEIC_IS	VEIC_MISSES, 0, "3.2 by HCS and by the doorbell: no look-up failed, no VEIID was dropped"
+	VEIC_IS	EIP(0, 0), 0, "3.2 by HCS and by the doorbell: nothing is left"
+	li	t6, VEIC
+	ld	t5, VEIC_COALESCED(t6)
+	ld	t4, SEEN(tp)
+	add	t5, t5, t4
+	ld	t4, SEEN + 8(tp)
+	add	t5, t5, t4
+	add	t5, t5, s8
+	ld	t6, VEIC_SENT(t6)
+	EXPECTR	t5, t6, "3.2 by HCS and by the doorbell: sent = seen + coalesced"
 
 	/* two harts are interrupted, by one that sends to both */
 	HCS
@@ -233,6 +329,20 @@ send_hs:
 1:	csrw	CSR_SVEI, a1
 	addi	a2, a2, -1
 	bnez	a2, 1b
+	ENDIN
+	jr	s0
+
+/* The same, until told to stop. */
+send_on:
+	mv	s0, ra
+	ld	s1, HARTID(tp)
+	IN	HS
+	slli	a1, s1, 16
+	ori	a1, a1, 3
+	la	a2, stop
+1:	csrw	CSR_SVEI, a1
+	ld	a3, 0(a2)
+	beqz	a3, 1b
 	ENDIN
 	jr	s0
 
