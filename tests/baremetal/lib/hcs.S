@@ -45,6 +45,13 @@ hcs_up:	li	t0, HCS_ROOT
 	bne	t0, t1, 3b
 	fence	iorw, iorw
 
+	/* no interrupt of M is pending, enabled or not: nothing but the user VEI
+	 * makes the hart look */
+	li	t0, MTIMECMP
+	li	t1, -1
+	sd	t1, 0(t0)
+	fence	iorw, iorw
+
 	VEIC_W	VEIC_VDTBASE, VDT
 	VEIC_W	EUT(0, 0), HCS_IDS
 	VEIC_W	EIE(0, 0), HCS_IDS

@@ -15,6 +15,7 @@
 #include "guest.h"
 
 #define TAKEN		INTR(8)
+#define MTIMECMP	0x02004000	/* of hart 0 */
 
 #define HCS_ROOT	0x87000000	/* Sv39, of the handlers */
 #define HCS_SATP(id)	(SV39 | ((id) << 44) | (HCS_ROOT >> 12))
