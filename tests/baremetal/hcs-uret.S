@@ -387,6 +387,30 @@ test_main:
 	csrw	CSR_STVEC, t0
 	csrw	CSR_MEDELEG, zero
 
+	/* what is owed goes with the event: HS withdraws it, and the next one, that
+	 * the guest sends to itself, is taken at once */
+	HCS
+	ROUTE	RT0, 8, 8, 0
+	VEIC_W	VEIC_INVAL, INVAL_ALL
+	VMID	1
+	la	t0, hs_withdraws
+	csrw	CSR_STVEC, t0
+	CSRW	CSR_MEDELEG, BIT(ECALL_VS)
+	AGAIN
+	EVENT	7
+	li	a1, 8
+	IN	VS
+	ecall
+	csrw	CSR_SVEI, a1
+7800:	nop
+	nop
+	ENDIN
+	SWITCHED VS, 8, 7800b, "2.4 an event behind one that HS has withdrawn is taken at once"
+	csrw	CSR_USTATUS, zero
+	la	t0, s_trap
+	csrw	CSR_STVEC, t0
+	csrw	CSR_MEDELEG, zero
+
 	ld	ra, 0(sp)
 	addi	sp, sp, 16
 	ret
@@ -411,6 +435,17 @@ hs_mends:
 	li	t1, PTE(RAM, PTE_RAM)
 	sd	t1, 8 * (MISSING >> 30)(t0)
 	sfence.vma
+	sret
+
+	.balign	4
+hs_withdraws:
+	li	t0, VEIC + EIPCLR(0, 0)
+	li	t1, BIT(7)
+	sd	t1, 0(t0)
+	fence	iorw, iorw
+	csrr	t0, CSR_SEPC
+	addi	t0, t0, 4
+	csrw	CSR_SEPC, t0
 	sret
 
 /* hooks, in M, of a handler */
