@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::layout;
 
-/// Boots Linux in a KVM guest, with a doorbell that needs no exit.
+/// Boots Linux in a KVM guest, whose devices can be reached without exits.
 ///
 /// The serial port is on standard input and output; on a terminal, Ctrl-A x ends the guest. The exit status is 0 when
 /// the guest powers off, and 1, with one sentence that says why, otherwise.
@@ -15,8 +15,8 @@ use crate::layout;
 #[command(name = "haiov-vmm", version)]
 pub struct Options {
     /// Kernel to boot: an uncompressed riscv64 Image
-    #[arg(long, value_name = "FILE")]
-    pub kernel: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "restore")]
+    pub kernel: Option<PathBuf>,
 
     /// Initial RAM disk
     #[arg(long, value_name = "FILE")]
@@ -26,14 +26,13 @@ pub struct Options {
     #[arg(long, value_name = "STRING", default_value = "console=ttyS0")]
     pub cmdline: String,
 
-    /// Memory of the guest, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(16..=1 << 20))]
-    pub mem: u64,
+    /// Memory of the guest, in MiB; 256, or what a restored guest has
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(layout::MEM_MIB))]
+    pub mem: Option<u64>,
 
-    /// Number of vCPUs
-    #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u32).range(1..=i64::from(layout::MAX_CPUS)))]
-    pub cpus: u32,
+    /// Number of vCPUs; 1, or what a restored guest has
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(layout::MAX_CPUS)))]
+    pub cpus: Option<u32>,
 
     /// Adds the doorbell device
     #[arg(long)]
@@ -47,6 +46,26 @@ pub struct Options {
     /// 'exit'
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Path::Exit)]
     pub console: Path,
+
+    /// Adds a disk, which the guest sees as virtio-blk on virtio-mmio: a raw image, or a block device
+    #[arg(long, value_name = "FILE")]
+    pub disk: Option<PathBuf>,
+
+    /// How the guest's accesses to the disk's registers reach it, and above all the store by which it says that there
+    /// is something to do; where the host cannot do 'uer', it warns and goes on with 'exit'
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Notify::Exit, requires = "disk")]
+    pub blk: Notify,
+
+    /// Makes a Unix socket that takes commands, one on a line: pause, resume, snapshot FOLDER, quit. It answers each with
+    /// "ok", or with "error: " and a sentence. A snapshot needs a paused guest and a new folder; it has all but the
+    /// content of the disk, and a guest with the doorbell or the bench device cannot be saved
+    #[arg(long, value_name = "SOCKET")]
+    pub control: Option<PathBuf>,
+
+    /// Continues a guest from a snapshot, on the disk as it was then; how its devices are reached is told anew
+    #[arg(long, value_name = "FOLDER",
+          conflicts_with_all = ["kernel", "initrd", "cmdline", "doorbell", "mmio_bench"])]
+    pub restore: Option<PathBuf>,
 
     /// Adds the bench device, and writes one JSON object per line to the file for each of its phases
     #[arg(long, value_name = "FILE")]
@@ -65,12 +84,30 @@ pub struct Options {
     pub stats: Option<PathBuf>,
 }
 
+impl Options {
+    /// Memory of a guest that is not told otherwise, in MiB.
+    pub const MEM: u64 = 256;
+    /// Its vCPUs.
+    pub const CPUS: u32 = 1;
+}
+
 /// How accesses to a device reach it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Path {
     /// The guest exits to KVM, and KVM to the VMM.
     Exit,
     /// User-level exception redirection: a handler of the VMM serves the guest, and KVM takes no part.
+    Uer,
+}
+
+/// How a virtio device hears of what is in its queue, and how its other registers are reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Notify {
+    /// The guest exits to KVM, and KVM to the VMM.
+    Exit,
+    /// As exit, but the notification signals an eventfd in KVM.
+    Ioeventfd,
+    /// A handler of the VMM serves the registers, and signals the eventfd.
     Uer,
 }
 
@@ -100,7 +137,7 @@ mod tests {
     #[test]
     fn defaults() {
         let options = parse("--kernel Image").unwrap();
-        assert_eq!((options.mem, options.cpus, options.vei), (256, 1, Switch::On));
+        assert_eq!((options.mem, options.cpus, options.vei), (None, None, Switch::On));
         assert_eq!((options.console, &options.mmio_bench), (Path::Exit, &None));
         assert!(!options.doorbell && options.initrd.is_none() && options.cpu_of_vcpu.is_empty());
     }
@@ -115,6 +152,17 @@ mod tests {
         assert_eq!((options.vei, options.cpu_of_route, options.cpu_of_vcpu), (Switch::Off, Some(3), vec![1, 2]));
         assert_eq!(options.cmdline, "quiet");
         assert_eq!((options.console, options.mmio_bench), (Path::Uer, Some("bench.json".into())));
+    }
+
+    #[test]
+    fn a_guest_is_booted_or_restored() {
+        let options = parse("--restore saved --disk a.img --blk uer --control socket").unwrap();
+        assert_eq!((options.kernel, options.restore), (None, Some("saved".into())));
+        assert_eq!((options.blk, options.control), (Notify::Uer, Some("socket".into())));
+        for bad in ["--kernel Image", "--initrd a.cpio", "--cmdline quiet", "--doorbell", "--mmio-bench a.json"] {
+            assert!(parse(&format!("--restore saved {bad}")).is_err(), "{bad}");
+        }
+        assert!(parse("--kernel Image --blk uer").is_err(), "no disk");
     }
 
     #[test]

@@ -31,6 +31,13 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// Another VMM has the disk.
+    #[error("cannot use --disk {}: another program has locked it; end that one, or give a copy", path.display())]
+    DiskInUse {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// The kernel is not one that can be booted here.
     #[error("{} is no riscv64 Linux kernel; give --kernel an uncompressed arch/riscv/boot/Image", path.display())]
     NotAKernel {
@@ -127,8 +134,41 @@ pub enum Error {
     #[error("the guest says that it crashed; see its console for why")]
     Crash,
 
+    /// A snapshot cannot be continued.
+    #[error("cannot restore {}: {what}", path.display())]
+    Restore {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        what: String,
+    },
+
+    /// A guest cannot be saved.
+    #[error("cannot save the guest to {}: {what}", path.display())]
+    Save {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        what: String,
+    },
+
+    /// A register of a vCPU cannot be set.
+    #[error(
+        "this host's KVM does not take register {register:#x} of a vCPU: {source}; restore on a host like the first"
+    )]
+    Register {
+        /// Its number in KVM.
+        register: u64,
+        /// Why.
+        source: io::Error,
+    },
+
+    /// A command that does not fit the state of the guest.
+    #[error("{0}")]
+    NotNow(&'static str),
+
     /// The user ended the guest.
-    #[error("ended from the console")]
+    #[error("ended by the user")]
     Quit,
 
     /// The vCPU did something that this VMM or KVM cannot go on from.

@@ -13,7 +13,7 @@ const PHANDLE_APLIC: u32 = 2;
 
 /// S-mode external interrupt, to which an IMSIC is wired.
 const IRQ_S_EXT: u32 = 9;
-/// An edge-triggered interrupt: the serial port raises and lowers its line at once.
+/// An edge-triggered interrupt: the devices raise and lower their lines at once.
 const EDGE_RISING: u32 = 1;
 /// Clock of a PC's serial port; the guest only divides by it.
 const SERIAL_CLOCK_HZ: u32 = 1_843_200;
@@ -39,6 +39,8 @@ pub struct Description<'a> {
     pub doorbell: Option<Doorbell>,
     /// Whether there is a bench device.
     pub bench: bool,
+    /// Whether there is a disk.
+    pub disk: bool,
 }
 
 /// The doorbell's node.
@@ -90,6 +92,9 @@ pub fn build(d: &Description<'_>) -> FdtWriterResult<Vec<u8>> {
     }
     if d.bench {
         bench(&mut fdt)?;
+    }
+    if d.disk {
+        disk(&mut fdt)?;
     }
     fdt.end_node(soc)?;
     fdt.end_node(root)?;
@@ -205,6 +210,15 @@ fn doorbell(fdt: &mut FdtWriter, doorbell: Doorbell) -> FdtWriterResult<()> {
     fdt.end_node(node)
 }
 
+fn disk(fdt: &mut FdtWriter) -> FdtWriterResult<()> {
+    let node = fdt.begin_node(&format!("virtio_mmio@{:x}", layout::DISK_BASE))?;
+    fdt.property_string("compatible", "virtio,mmio")?;
+    fdt.property_array_u32("reg", &reg(layout::DISK_BASE, layout::DISK_SIZE))?;
+    fdt.property_u32("interrupt-parent", PHANDLE_APLIC)?;
+    fdt.property_array_u32("interrupts", &[layout::DISK_IRQ, EDGE_RISING])?;
+    fdt.end_node(node)
+}
+
 fn bench(fdt: &mut FdtWriter) -> FdtWriterResult<()> {
     let node = fdt.begin_node(&format!("bench@{:x}", layout::BENCH_BASE))?;
     fdt.property_string("compatible", "haiov,mmio-bench")?;
@@ -232,6 +246,7 @@ mod tests {
             imsic_ids: 255,
             doorbell: None,
             bench: false,
+            disk: false,
         }
     }
 
@@ -304,6 +319,19 @@ mod tests {
         let blob = build(&Description { bench: true, ..description() }).unwrap();
         let tree = Fdt::new(&blob).unwrap();
         assert_eq!(tree.find_node(PATH).unwrap().reg().unwrap().next().unwrap().size, Some(0x2000));
+    }
+
+    #[test]
+    fn disk_has_its_page_and_an_edge() {
+        const PATH: &str = "/soc/virtio_mmio@10004000";
+        let blob = build(&description()).unwrap();
+        assert!(Fdt::new(&blob).unwrap().find_node(PATH).is_none());
+        let blob = build(&Description { disk: true, ..description() }).unwrap();
+        let tree = Fdt::new(&blob).unwrap();
+        let node = tree.find_node(PATH).unwrap();
+        assert_eq!(node.property("compatible").unwrap().as_str(), Some("virtio,mmio"));
+        assert_eq!(node.reg().unwrap().next().unwrap().size, Some(0x1000));
+        assert_eq!(node.property("interrupts").unwrap().value, [0, 0, 0, 2, 0, 0, 0, 1]);
     }
 
     #[test]

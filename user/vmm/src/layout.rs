@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The guest's physical address space.
 
+use std::ops::RangeInclusive;
+
 /// Serial port.
 pub const SERIAL_BASE: u64 = 0x1000_0000;
 /// Size of the serial port's node; it has eight registers of one byte.
@@ -15,6 +17,10 @@ pub const DOORBELL_SIZE: u64 = 0x1000;
 pub const BENCH_BASE: u64 = 0x1000_2000;
 /// Size of each of its two pages.
 pub const BENCH_PAGE: u64 = 0x1000;
+/// Disk: the registers of virtio-mmio, and its configuration.
+pub const DISK_BASE: u64 = 0x1000_4000;
+/// Size of the disk: one page, so that handlers can take it over.
+pub const DISK_SIZE: u64 = 0x1000;
 /// APLIC, the controller of wired interrupts, in the kernel.
 pub const APLIC_BASE: u64 = 0x0d00_0000;
 /// Size of the APLIC that KVM emulates.
@@ -30,9 +36,16 @@ pub const RAM_BASE: u64 = 0x8000_0000;
 
 /// APLIC source of the serial port.
 pub const SERIAL_IRQ: u32 = 1;
+/// APLIC source of the disk.
+pub const DISK_IRQ: u32 = 2;
 
 /// The most vCPUs that the address space has room for.
 pub const MAX_CPUS: u32 = 512;
+
+/// How many vCPUs there may be.
+pub const CPUS: RangeInclusive<usize> = 1..=MAX_CPUS as usize;
+/// How much memory there may be, in MiB.
+pub const MEM_MIB: RangeInclusive<u64> = 16..=1 << 20;
 
 /// A mebibyte.
 pub const MIB: u64 = 1 << 20;
@@ -42,7 +55,8 @@ const _: () = {
     assert!(APLIC_BASE + APLIC_SIZE <= SERIAL_BASE);
     assert!(SERIAL_SIZE <= SERIAL_PAGE && SERIAL_BASE + SERIAL_PAGE <= DOORBELL_BASE);
     assert!(DOORBELL_BASE + DOORBELL_SIZE <= BENCH_BASE);
-    assert!(BENCH_BASE + 2 * BENCH_PAGE <= IMSIC_BASE);
+    assert!(BENCH_BASE + 2 * BENCH_PAGE <= DISK_BASE);
+    assert!(DISK_BASE + DISK_SIZE <= IMSIC_BASE);
     assert!(IMSIC_BASE + IMSIC_SIZE * MAX_CPUS as u64 <= RAM_BASE);
-    assert!(SERIAL_IRQ >= 1 && SERIAL_IRQ <= APLIC_SOURCES);
+    assert!(SERIAL_IRQ >= 1 && SERIAL_IRQ != DISK_IRQ && DISK_IRQ <= APLIC_SOURCES);
 };

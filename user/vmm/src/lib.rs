@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The reference VMM of HA-IOV, as a library: boots Linux in a KVM guest on riscv64, and gives it a doorbell device that
-//! can be rung without an exit and a serial port that can be reached without one.
+//! can be rung without an exit, and a serial port and a disk that can be reached without one.
 //!
 //! | module | concept |
 //! |---|---|
@@ -11,13 +11,16 @@
 //! | [`fdt`] | the device tree |
 //! | [`bus`] | which device an access goes to |
 //! | [`uart`], [`output`], [`console`] | the serial port, its way out, its way in |
+//! | [`virtio_mmio`], [`block`] | the registers of a virtio device, and the disk behind them |
 //! | [`consumer`] | a thread that waits for an eventfd |
 //! | [`doorbell`] | the doorbell device and its phases |
-//! | [`bench`] | the bench device: one register, reached in every way |
+//! | [`mod@bench`] | the bench device: one register, reached in every way |
 //! | [`stats`] | what a phase reports |
 //! | [`kvm_stats`] | KVM's own counters |
 //! | [`affinity`] | which host CPU a thread runs on |
 //! | [`notify`] | the doorbell's ways into the host |
+//! | [`gate`], [`control`] | stopping the vCPUs, and the socket by which a user asks for that |
+//! | [`snapshot`] | a guest on disk |
 //! | `aia`, `vcpu`, `machine` | what only a riscv64 host has |
 //!
 //! All but the last row builds and is tested on any Linux host.
@@ -28,14 +31,17 @@ pub mod affinity;
 #[cfg(target_arch = "riscv64")]
 pub mod aia;
 pub mod bench;
+pub mod block;
 pub mod boot;
 pub mod bus;
 pub mod cli;
 pub mod console;
 pub mod consumer;
+pub mod control;
 pub mod doorbell;
 pub mod error;
 pub mod fdt;
+pub mod gate;
 pub mod isa;
 pub mod kvm_stats;
 pub mod layout;
@@ -43,12 +49,14 @@ pub mod layout;
 pub mod machine;
 pub mod notify;
 pub mod output;
+pub mod snapshot;
 pub mod stats;
 #[allow(unsafe_code)]
 mod sys;
 pub mod uart;
 #[cfg(target_arch = "riscv64")]
 pub mod vcpu;
+pub mod virtio_mmio;
 
 pub use error::{Error, Result};
 

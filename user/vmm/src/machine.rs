@@ -4,12 +4,11 @@
 use std::fs::File;
 use std::io::{self, Read, Stdout, Write};
 use std::os::fd::AsFd;
-use std::os::unix::thread::JoinHandleExt;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path as HostPath, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::thread::{Builder, JoinHandle};
+use std::thread::{self, Builder, JoinHandle};
+use std::time::Duration;
 
 use haiov::uer::{Event, Handler};
 use haiov::{Device, MmioRange, Vm};
@@ -17,31 +16,34 @@ use kvm_ioctls::{IoEventAddress, Kvm, VcpuFd, VmFd};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::pthread::pthread_kill;
-use nix::sys::signal::{SigSet, Signal};
 use vm_memory::GuestMemoryMmap;
 use vm_superio::Trigger;
 
 use crate::aia::Aia;
 use crate::bench::{self, Bench, Register};
+use crate::block::Block;
 use crate::boot::{self, Blob};
 use crate::bus::Bus;
-use crate::cli::{Options, Path, Switch};
+use crate::cli::{Notify, Options, Path, Switch};
 use crate::console::{InputEnd, RawMode, carry_input};
+use crate::control::{Command, Control};
 use crate::doorbell::Doorbell;
 use crate::error::{Error, Result};
+use crate::gate::{Gate, kick_set};
 use crate::kvm_stats::{Counters, KvmStats};
 use crate::notify::HostMeter;
 use crate::output::Output;
+use crate::snapshot::{self, State};
 use crate::uart::Uart;
-use crate::vcpu::{self, End};
+use crate::vcpu::{self, End, Vcpu};
+use crate::virtio_mmio::{self, VirtioMmio};
 use crate::{affinity, fdt, layout, notify, sys};
-
-/// Ends `KVM_RUN`; the vCPU threads block it otherwise.
-const KICK: Signal = Signal::SIGUSR1;
 
 /// The serial port of this machine.
 type Serial = Uart<Line, Stdout>;
+
+/// The disk of this machine.
+type Disk = VirtioMmio<Block, Line>;
 
 const KVM_HINT: &str = "the host needs /dev/kvm, and this user access to it";
 
@@ -74,7 +76,12 @@ impl Trigger for Line {
 ///
 /// Whatever keeps the guest from starting, or ends it otherwise than by powering off.
 pub fn run(options: &Options) -> Result<()> {
-    let kernel = Blob::open("--kernel", &options.kernel)?;
+    let kernel =
+        options.kernel.as_deref().map(|path| Blob::open("--kernel", path).map(|blob| (path, blob))).transpose()?;
+    let restored = match &options.restore {
+        Some(path) => Some((path, load_state(path, options)?)),
+        None => None,
+    };
     let initrd = options.initrd.as_deref().map(|path| Blob::open("--initrd", path)).transpose()?;
     let create = |option, path: &Option<PathBuf>| match path {
         Some(path) => match File::create(path) {
@@ -83,29 +90,74 @@ pub fn run(options: &Options) -> Result<()> {
         },
         None => Ok(None),
     };
+    let disk = options.disk.as_deref().map(Block::open).transpose()?;
     let stats = create("--stats", &options.stats)?;
     let reports = create("--mmio-bench", &options.mmio_bench)?;
 
-    let mut guest = Guest::new(options)?;
+    let (mem, cpus) = match &restored {
+        Some((_, state)) => (state.mem, state.vcpus.len() as u32),
+        None => (options.mem.unwrap_or(Options::MEM), options.cpus.unwrap_or(Options::CPUS)),
+    };
+    let control = match &options.control {
+        Some(path) => Some(Control::new(path).map_err(|source| Error::File {
+            option: "--control",
+            path: path.clone(),
+            source,
+        })?),
+        None => None,
+    };
+    let mut guest = Guest::new(options, mem, cpus)?;
     let doorbell = if options.doorbell { Some(guest.add_doorbell(options, stats)?) } else { None };
     if let Some(reports) = reports {
         guest.add_bench(reports)?;
     }
+    if let Some(disk) = disk {
+        guest.add_disk(options, disk)?;
+    }
     guest.redirect(options)?;
-    guest.load(options, kernel, initrd, doorbell)?;
-    guest.run(options)
+    if let Some((path, kernel)) = kernel {
+        guest.load(options, path, kernel, initrd, doorbell)?;
+    }
+    if let Some((path, state)) = restored {
+        guest.restore(path, state)?;
+    }
+    guest.run(options, control)
+}
+
+/// Reads the state of a guest, and compares it with what the user asked for.
+fn load_state(path: &HostPath, options: &Options) -> Result<State> {
+    let wrong = |what| Error::Restore { path: path.to_owned(), what };
+    let state = snapshot::load_state(path).map_err(wrong)?;
+    let cpus = state.vcpus.len();
+    if !layout::CPUS.contains(&cpus) || !layout::MEM_MIB.contains(&state.mem) {
+        return Err(wrong("its state is damaged".into()));
+    }
+    if let Some(asked) = options.cpus.filter(|asked| *asked as usize != cpus) {
+        return Err(wrong(format!("its guest has {cpus} vCPUs, not {asked}; leave out --cpus")));
+    }
+    if let Some(asked) = options.mem.filter(|asked| *asked != state.mem) {
+        return Err(wrong(format!("its guest has {} MiB of memory, not {asked}; leave out --mem", state.mem)));
+    }
+    match (&state.disk, &options.disk) {
+        (Some(_), None) => Err(wrong("its guest has a disk; give it by --disk".into())),
+        (None, Some(_)) => Err(wrong("its guest has no disk; leave out --disk".into())),
+        _ => Ok(state),
+    }
 }
 
 /// A guest that has not started.
 struct Guest {
     // The order is that in which they go: the VM's files, then the memory that it uses.
     vcpus: Vec<VcpuFd>,
+    /// Size of the memory, in MiB.
+    mem: u64,
     vm: Arc<VmFd>,
     aia: Aia,
     bus: Bus,
     /// What sends the accesses to `bus.redirected` there; empty where the host has no UER.
     redirection: (Vec<MmioRange>, Vec<Handler>),
     serial: Arc<Serial>,
+    disk: Option<Arc<Disk>>,
     /// The binding to /dev/haiov, once something has asked for it.
     binding: Option<Vm>,
     /// What the bench device's eventfd is; it only has to stay open.
@@ -115,20 +167,20 @@ struct Guest {
 }
 
 impl Guest {
-    fn new(options: &Options) -> Result<Self> {
+    fn new(options: &Options, mem: u64, cpus: u32) -> Result<Self> {
         let kvm = Kvm::new().map_err(Error::kvm("open /dev/kvm", KVM_HINT))?;
         let most = kvm.get_max_vcpus();
-        if options.cpus as usize > most {
-            return Err(Error::TooManyCpus { asked: options.cpus, most });
+        if cpus as usize > most {
+            return Err(Error::TooManyCpus { asked: cpus, most });
         }
-        let memory = boot::memory(options.mem)?;
+        let memory = boot::memory(mem)?;
         let vm = kvm.create_vm().map_err(Error::kvm("make a VM", KVM_HINT))?;
         sys::set_memory(&vm, &memory).map_err(Error::kvm("give the VM its memory", KVM_HINT))?;
-        let vcpus = (0..options.cpus)
+        let vcpus = (0..cpus)
             .map(|index| vm.create_vcpu(u64::from(index)))
             .collect::<std::result::Result<Vec<_>, _>>()
             .map_err(Error::kvm("make a vCPU", KVM_HINT))?;
-        let aia = Aia::new(&vm, options.cpus)?;
+        let aia = Aia::new(&vm, cpus)?;
 
         let vm = Arc::new(vm);
         let line = Line { vm: vm.clone(), irq: layout::SERIAL_IRQ };
@@ -140,7 +192,20 @@ impl Guest {
         };
         pages.add(layout::SERIAL_BASE, layout::SERIAL_PAGE, serial.clone())?;
         let (redirection, bench_event, cpu_of_route) = (Default::default(), None, options.cpu_of_route);
-        Ok(Self { vcpus, vm, aia, bus, redirection, serial, binding: None, bench_event, cpu_of_route, memory })
+        Ok(Self {
+            vcpus,
+            mem,
+            vm,
+            aia,
+            bus,
+            redirection,
+            serial,
+            disk: None,
+            binding: None,
+            bench_event,
+            cpu_of_route,
+            memory,
+        })
     }
 
     fn serial(line: Line) -> io::Result<Arc<Serial>> {
@@ -193,10 +258,27 @@ impl Guest {
             .map_err(Error::kvm("let KVM keep stores", "the host's kernel needs KVM_CAP_COALESCED_MMIO"))
     }
 
+    fn add_disk(&mut self, options: &Options, disk: Block) -> Result<()> {
+        let line = Line { vm: self.vm.clone(), irq: layout::DISK_IRQ };
+        let disk = Arc::new(VirtioMmio::new(disk, self.memory.clone(), line).map_err(Error::host("make an eventfd"))?);
+        let pages = match options.blk {
+            Notify::Exit | Notify::Ioeventfd => &mut self.bus.exits,
+            Notify::Uer => &mut self.bus.redirected,
+        };
+        pages.add(layout::DISK_BASE, layout::DISK_SIZE, disk.clone())?;
+        if options.blk == Notify::Ioeventfd {
+            let address = layout::DISK_BASE + virtio_mmio::NOTIFY;
+            sys::kvm_ioeventfd(sys::borrow(&*self.vm), address, 4, disk.kick().as_fd())
+                .map_err(Error::kvm("add an ioeventfd", "the host's kernel needs CONFIG_EVENTFD"))?;
+        }
+        self.disk = Some(disk);
+        Ok(())
+    }
+
     /// Lets handlers serve the devices of `bus.redirected`, or warns that they go on with exits.
     fn redirect(&mut self, options: &Options) -> Result<()> {
         let bus = &self.bus.redirected;
-        if options.console == Path::Exit && options.mmio_bench.is_none() {
+        if options.console == Path::Exit && options.blk != Notify::Uer && options.mmio_bench.is_none() {
             return Ok(());
         }
         let (vm, binding) = (&self.vm, &mut self.binding);
@@ -204,6 +286,9 @@ impl Guest {
             let vm = bind(vm, binding)?;
             self.serial.edge().register(&vm)?;
             self.serial.output().wake().register(&vm)?;
+            if let Some(disk) = &self.disk {
+                disk.kick().register(&vm)?;
+            }
             let handlers =
                 self.vcpus.iter().map(|vcpu| bus.attach(&vm, sys::borrow(vcpu))).collect::<haiov::Result<_>>()?;
             Ok((bus.register(&vm)?, handlers))
@@ -221,13 +306,14 @@ impl Guest {
     fn load(
         &self,
         options: &Options,
+        path: &HostPath,
         mut kernel: Blob,
         initrd: Option<Blob>,
         doorbell: Option<fdt::Doorbell>,
     ) -> Result<()> {
-        let size = options.mem * layout::MIB;
+        let size = self.mem * layout::MIB;
         let initrd_size = initrd.as_ref().map_or(0, Blob::size);
-        let place = boot::place(size, kernel.header(&options.kernel)?, initrd_size)?;
+        let place = boot::place(size, kernel.header(path)?, initrd_size)?;
         kernel.load_kernel(&self.memory)?;
         let initrd = match initrd {
             Some(mut initrd) => {
@@ -242,7 +328,7 @@ impl Guest {
             .map_err(Error::host("read /dev/urandom"))?;
         let description = fdt::Description {
             memory: size,
-            cpus: options.cpus,
+            cpus: self.vcpus.len() as u32,
             isa: vcpu::isa(&self.vcpus[0])?,
             cmdline: &options.cmdline,
             initrd,
@@ -250,46 +336,73 @@ impl Guest {
             imsic_ids: self.aia.ids,
             doorbell,
             bench: options.mmio_bench.is_some(),
+            disk: self.disk.is_some(),
         };
         boot::load_fdt(&self.memory, place.fdt, &fdt::build(&description)?)?;
         vcpu::set_entry(&self.vcpus[0], place.kernel, place.fdt)
     }
 
+    /// Puts the guest where a saved one was.
+    fn restore(&self, path: &HostPath, state: State) -> Result<()> {
+        let wrong = |what: String| Error::Restore { path: path.to_owned(), what };
+        if state.aia.imsics.len() != self.vcpus.len() {
+            return Err(wrong("its vCPUs have not an interrupt controller each".into()));
+        }
+        snapshot::load_memory(path, &self.memory, &state).map_err(wrong)?;
+        // Before the vCPUs, whose timers are set by it.
+        vcpu::set_time(&self.vcpus[0], state.time)?;
+        for (vcpu, state) in self.vcpus.iter().zip(&state.vcpus) {
+            vcpu::restore(vcpu, state)?;
+        }
+        self.aia.restore(&state)?;
+        // The devices last, which raise their interrupts again.
+        self.serial.restore(&state.serial).map_err(|e| wrong(e.to_string()))?;
+        if let (Some(disk), Some(state)) = (&self.disk, state.disk) {
+            disk.restore(state).map_err(|what| wrong(what.into()))?;
+        }
+        Ok(())
+    }
+
     /// Runs the guest until the first vCPU, or the user, ends it.
-    fn run(self, options: &Options) -> Result<()> {
-        let Self { vcpus, vm, aia, bus, redirection, serial, binding, bench_event, cpu_of_route, memory } = self;
-        let (bus, stop) = (Arc::new(bus), Arc::new(AtomicBool::new(false)));
+    fn run(self, options: &Options, control: Option<Control>) -> Result<()> {
+        let Self { vcpus, mem, vm, aia, bus, redirection, serial, disk, binding, bench_event, cpu_of_route, memory } =
+            self;
+        let (bus, gate, memory, aia) = (Arc::new(bus), Arc::new(Gate::default()), memory, Arc::new(aia));
+        let vcpus: Arc<[_]> = vcpus.into_iter().map(Vcpu::new).collect();
         let (ends, ended) = channel();
 
         // The threads inherit the mask, so that no kick can come before it is in place.
-        let mut kick = SigSet::empty();
-        kick.add(KICK);
-        kick.thread_block().map_err(Error::host("block a signal"))?;
+        kick_set().thread_block().map_err(Error::host("block a signal"))?;
 
         let close = Arc::new(EventFd::new().map_err(Error::host("make an eventfd"))?);
-        let helpers = [
+        let mut helpers = vec![
             spawn_input(serial.clone(), close.clone(), ends.clone())?,
             spawn_output(serial.clone(), close.clone())?,
-            spawn_interrupt(serial, close.clone())?,
+            spawn_interrupt(serial.clone(), close.clone())?,
         ];
+        if let Some(disk) = &disk {
+            helpers.push(spawn_disk(disk.clone(), close.clone())?);
+        }
         let mut threads = Vec::new();
-        for (index, vcpu) in (0_u32..).zip(vcpus) {
+        for index in 0..vcpus.len() as u32 {
             let on = match (options.cpu_of_vcpu.get(index as usize), cpu_of_route) {
                 (Some(cpu), _) => Where::On(*cpu),
                 (None, Some(cpu)) => Where::NotOn(cpu as usize),
                 (None, None) => Where::Anywhere,
             };
             let coalesced = options.mmio_bench.is_some() && index == 0;
-            threads.push(spawn_vcpu(index, vcpu, on, bus.clone(), stop.clone(), ends.clone(), coalesced)?);
+            threads.push(spawn_vcpu(index, vcpus.clone(), on, bus.clone(), gate.clone(), ends.clone(), coalesced)?);
+        }
+        if let Some(control) = control {
+            let saved = !options.doorbell && options.mmio_bench.is_none();
+            let (gate, vcpus, aia, memory) = (gate.clone(), vcpus.clone(), aia.clone(), memory.clone());
+            let guest = Paused { gate, vcpus, mem, memory, aia, serial, disk, saved, paused_at: None };
+            helpers.push(spawn_control(control, guest, close.clone(), ends.clone())?);
         }
         drop(ends);
 
         let first = ended.recv().unwrap_or(End::Stopped);
-        stop.store(true, Ordering::Release);
-        for thread in &threads {
-            // A thread that has ended already needs no kick.
-            let _ = pthread_kill(thread.as_pthread_t(), KICK);
-        }
+        gate.end();
         let join = |thread: JoinHandle<()>| {
             thread.join().map_err(|_| Error::host("end a thread")(io::Error::other("it died")))
         };
@@ -300,12 +413,83 @@ impl Guest {
         // The handlers first, then the devices: they have threads and routes that use the VM.
         drop(redirection);
         drop((bus, bench_event, binding));
-        drop((aia, vm, memory));
+        drop((vcpus, aia, vm, memory));
         match first {
             End::PowerOff => Ok(()),
             End::Stopped => Err(Error::Quit),
             End::Failed(error) => Err(error),
         }
+    }
+}
+
+/// What the control socket needs of a guest that runs.
+struct Paused {
+    gate: Arc<Gate>,
+    vcpus: Arc<[Mutex<Vcpu>]>,
+    mem: u64,
+    memory: GuestMemoryMmap,
+    aia: Arc<Aia>,
+    serial: Arc<Serial>,
+    disk: Option<Arc<Disk>>,
+    /// Whether all of its devices can be saved.
+    saved: bool,
+    /// The guest's time, while it is paused: it stands still meanwhile, lest the guest believe that it hung.
+    paused_at: Option<u64>,
+}
+
+impl Paused {
+    fn execute(&mut self, command: &Command) -> Result<()> {
+        match (command, self.paused_at) {
+            (Command::Pause, Some(_)) => Err(Error::NotNow("the guest is paused already")),
+            (Command::Pause, None) => self.pause(),
+            (Command::Resume | Command::Snapshot(_), None) => Err(Error::NotNow("the guest runs; pause it first")),
+            (Command::Resume, Some(time)) => {
+                vcpu::lock(&self.vcpus[0]).set_time(time)?;
+                self.paused_at = None;
+                self.gate.open();
+                Ok(())
+            }
+            (Command::Snapshot(folder), Some(time)) => self.save(folder, time),
+            (Command::Quit, _) => Ok(()),
+        }
+    }
+
+    /// Stops the guest, and lets what is under way end.
+    fn pause(&mut self) -> Result<()> {
+        loop {
+            self.gate.close();
+            // A vCPU that started another one, which waited here already: its thread has to see that first.
+            let news = self.vcpus.iter().map(|vcpu| vcpu::lock(vcpu).has_news());
+            let news = news.collect::<Result<Vec<_>>>().inspect_err(|_| self.gate.open())?;
+            if !news.contains(&true) {
+                break;
+            }
+            self.gate.open();
+            // It is not told when KVM has done so. Without this the next kick may come first again.
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.paused_at = Some(vcpu::lock(&self.vcpus[0]).time().inspect_err(|_| self.gate.open())?);
+        if let Some(disk) = &self.disk {
+            disk.serve();
+        }
+        self.serial.output().drain();
+        Ok(())
+    }
+
+    fn save(&self, folder: &HostPath, time: u64) -> Result<()> {
+        let wrong = |what: String| Error::Save { path: folder.to_owned(), what };
+        if !self.saved {
+            return Err(wrong("the doorbell and the bench device cannot be saved".into()));
+        }
+        let ended = |e: haiov::uer::Punt| wrong(e.to_string());
+        // First, since a request that it serves changes memory and interrupt controllers.
+        let disk = self.disk.as_ref().map(|disk| disk.save()).transpose().map_err(wrong)?;
+        let serial = self.serial.save().map_err(ended)?;
+        let vcpus = self.vcpus.iter().map(|vcpu| vcpu::lock(vcpu).save()).collect::<Result<_>>()?;
+        let aia = self.aia.save()?;
+        let mem_crc = snapshot::save_memory(folder, &self.memory, self.mem).map_err(wrong)?;
+        let state = State { mem: self.mem, mem_crc, time, vcpus, aia, serial, disk };
+        snapshot::save_state(folder, &state).map_err(wrong)
     }
 }
 
@@ -329,10 +513,10 @@ enum Where {
 
 fn spawn_vcpu(
     index: u32,
-    mut vcpu: VcpuFd,
+    vcpus: Arc<[Mutex<Vcpu>]>,
     on: Where,
     bus: Arc<Bus>,
-    stop: Arc<AtomicBool>,
+    gate: Arc<Gate>,
     ends: Sender<End>,
     coalesced: bool,
 ) -> Result<JoinHandle<()>> {
@@ -343,7 +527,7 @@ fn spawn_vcpu(
             Where::Anywhere => (0, Ok(())),
         };
         let end = match placed {
-            Ok(()) => vcpu::run(index, &mut vcpu, &bus, &stop, coalesced),
+            Ok(()) => vcpu::run(index, &vcpus[index as usize], &bus, &gate, coalesced),
             Err(source) => End::Failed(Error::Affinity { who: "a vCPU", cpu, source }),
         };
         // Nobody listens any more once another vCPU has ended the guest.
@@ -384,6 +568,39 @@ fn spawn_interrupt(serial: Arc<Serial>, close: Arc<EventFd>) -> Result<JoinHandl
         }
     };
     Builder::new().name("interrupt".into()).spawn(body).map_err(Error::host("start a thread"))
+}
+
+/// Starts the thread that takes the user's commands.
+fn spawn_control(
+    control: Control,
+    mut guest: Paused,
+    close: Arc<EventFd>,
+    ends: Sender<End>,
+) -> Result<JoinHandle<()>> {
+    let body = move || {
+        let execute = |command| {
+            guest.execute(&command).map_err(|error| error.to_string())?;
+            if command == Command::Quit {
+                // Nobody listens any more once the guest has ended.
+                let _ = ends.send(End::Stopped);
+            }
+            Ok(())
+        };
+        if let Err(error) = control.run(&close, execute) {
+            eprintln!("haiov-vmm: no more commands: {error}");
+        }
+    };
+    Builder::new().name("control".into()).spawn(body).map_err(Error::host("start a thread"))
+}
+
+/// Starts the thread that serves the disk's queue.
+fn spawn_disk(disk: Arc<Disk>, close: Arc<EventFd>) -> Result<JoinHandle<()>> {
+    let body = move || {
+        if let Err(error) = disk.run(&close) {
+            eprintln!("haiov-vmm: no more disk for the guest: {error}");
+        }
+    };
+    Builder::new().name("disk".into()).spawn(body).map_err(Error::host("start a thread"))
 }
 
 fn carry_interrupts(serial: &Serial, close: &EventFd) -> io::Result<()> {

@@ -18,7 +18,14 @@ const fn iow(number: u32, size: usize) -> u32 {
     (1 << 30) | ((size as u32) << 16) | io(number)
 }
 
+/// `_IOWR(KVMIO, number, size)`.
+const fn iowr(number: u32, size: usize) -> u32 {
+    (1 << 31) | iow(number, size)
+}
+
 const KVM_GET_STATS_FD: u32 = io(0xce);
+/// The size in the number is that of the struct without its flexible member.
+const KVM_GET_REG_LIST: u32 = iowr(0xb0, size_of::<u64>());
 const KVM_IOEVENTFD: u32 = iow(0x79, size_of::<kvm_bindings::kvm_ioeventfd>());
 /// The size in the number is that of the struct without its flexible member.
 const KVM_SET_SIGNAL_MASK: u32 = iow(0x8b, size_of::<u32>());
@@ -58,6 +65,22 @@ pub(crate) fn kvm_unblock_signals_in_run(vcpu: BorrowedFd<'_>) -> io::Result<()>
     // SAFETY: `vcpu` is open; the kernel only reads `len` and as many bytes after it, all of which `mask` holds.
     Errno::result(unsafe { libc::ioctl(vcpu.as_raw_fd(), KVM_SET_SIGNAL_MASK as _, std::ptr::from_ref(&mask)) })?;
     Ok(())
+}
+
+/// The registers of a vCPU, by number.
+///
+/// The list of kvm-ioctls holds 200, which is fewer than a vCPU with many extensions has.
+#[cfg_attr(not(target_arch = "riscv64"), allow(dead_code))]
+pub(crate) fn kvm_registers(vcpu: BorrowedFd<'_>) -> io::Result<Vec<u64>> {
+    const MOST: usize = 4096;
+    // `struct kvm_reg_list`: how many there is room for, and the room.
+    let mut list = vec![0_u64; 1 + MOST];
+    list[0] = MOST as u64;
+    // SAFETY: `vcpu` is open; the kernel writes no more numbers than the first one says, for which there is room, and
+    // the list outlives the call.
+    Errno::result(unsafe { libc::ioctl(vcpu.as_raw_fd(), KVM_GET_REG_LIST as _, list.as_mut_ptr()) })?;
+    let count = list[0] as usize;
+    Ok(list.get(1..1 + count).unwrap_or_default().to_vec())
 }
 
 #[cfg(target_arch = "riscv64")]
@@ -103,13 +126,13 @@ mod riscv {
         Ok(())
     }
 
-    /// Reads a 32-bit attribute of a KVM device.
-    pub(crate) fn device_attr_u32(device: &DeviceFd, group: u32, attr: u64) -> io::Result<u32> {
-        let mut value = 0_u32;
+    /// Reads an attribute of a KVM device, of 32 or 64 bits.
+    pub(crate) fn device_attr(device: &DeviceFd, group: u32, attr: u64) -> io::Result<u64> {
+        let mut value = 0_u64;
         let mut request =
             kvm_device_attr { group, attr, addr: std::ptr::from_mut(&mut value) as u64, ..kvm_device_attr::default() };
-        // SAFETY: the attributes that this crate reads are of 32 bits (Documentation/virt/kvm/devices), which is what
-        // `value` holds; it outlives the call.
+        // SAFETY: the attributes that this crate reads are of 64 bits at most (arch/riscv/kvm/aia_device.c), which is
+        // what `value` holds; it outlives the call. Those of 32 bits fill the lower half, the host being little-endian.
         unsafe { device.get_device_attr(&mut request) }?;
         Ok(value)
     }
@@ -155,6 +178,7 @@ mod tests {
     #[test]
     fn numbers() {
         assert_eq!(KVM_GET_STATS_FD, 0xaece);
+        assert_eq!(KVM_GET_REG_LIST, 0xc008_aeb0);
         assert_eq!(KVM_IOEVENTFD, 0x4040_ae79);
         assert_eq!(KVM_SET_SIGNAL_MASK, 0x4004_ae8b);
     }
@@ -167,6 +191,7 @@ mod tests {
             kvm_stats_fd(null).unwrap_err(),
             kvm_ioeventfd(null, 0, 4, null).unwrap_err(),
             kvm_unblock_signals_in_run(null).unwrap_err(),
+            kvm_registers(null).unwrap_err(),
         ] {
             assert_eq!(error.raw_os_error(), Some(libc::ENOTTY));
         }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use haiov::uer::{Caller, Device, Event, Punt, TryGuard, TryLock};
 use nix::sys::eventfd::EventFd;
+use serde::{Deserialize, Serialize};
 use vm_superio::Trigger;
 
 use crate::output::Output;
@@ -187,6 +188,19 @@ impl Port {
     }
 }
 
+/// State of a port, as a snapshot holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    interrupt_enable: u8,
+    fifo: bool,
+    line_control: u8,
+    modem_control: u8,
+    scratch: u8,
+    divisor: [u8; 2],
+    input: Vec<u8>,
+    sent: bool,
+}
+
 /// The serial port.
 pub struct Uart<I, W> {
     port: TryLock<Port>,
@@ -262,6 +276,52 @@ impl<I: Trigger + Send + Sync, W: Write + Send> Uart<I, W> {
         self.edge_under_way.store(false, Ordering::SeqCst);
         // KVM refuses only numbers that the machine does not have.
         let _ = self.line.trigger();
+    }
+
+    /// State of the port, whose output is out already.
+    ///
+    /// # Errors
+    ///
+    /// [`Punt`] when a handler was ended in the port.
+    pub fn save(&self) -> Result<State, Punt> {
+        let port = self.port.lock()?;
+        let mut input = port.input;
+        Ok(State {
+            interrupt_enable: port.interrupt_enable,
+            fifo: port.fifo,
+            line_control: port.line_control,
+            modem_control: port.modem_control,
+            scratch: port.scratch,
+            divisor: port.divisor,
+            input: (0..input.len).map(|_| input.pop()).collect(),
+            sent: port.sent,
+        })
+    }
+
+    /// Puts a new port into a state that was saved; the interrupt controllers are there already.
+    ///
+    /// # Arguments
+    ///
+    /// * `state` - what [`Uart::save`] gave.
+    ///
+    /// # Errors
+    ///
+    /// [`Punt`] when the port is not new.
+    pub fn restore(&self, state: &State) -> Result<(), Punt> {
+        let mut port = self.port.lock()?;
+        port.interrupt_enable = state.interrupt_enable;
+        port.fifo = state.fifo;
+        port.line_control = state.line_control;
+        port.modem_control = state.modem_control;
+        port.scratch = state.scratch;
+        port.divisor = state.divisor;
+        port.input = Fifo::EMPTY;
+        state.input.iter().for_each(|byte| port.input.push(*byte));
+        port.sent = state.sent;
+        // The edge may have been on its way. One too many does no harm.
+        port.line = false;
+        self.settle(Caller::outside(), &mut port);
+        Ok(())
     }
 
     /// Has somebody make an edge, for a handler. One that is under way spares the call.
@@ -458,6 +518,31 @@ pub(crate) mod tests {
         write(&uart, SCRATCH, 0x5a);
         assert_eq!((read(&uart, SCRATCH), read(&uart, MODEM_CONTROL)), (0x5a, 0x0b));
         assert!(!uart.output().drain() && out.get().is_empty());
+    }
+
+    #[test]
+    fn a_saved_port_goes_on_elsewhere() {
+        let (_, old, _) = uart();
+        write(&old, LINE_CONTROL, LCR_DIVISOR);
+        write(&old, DATA, 3);
+        write(&old, LINE_CONTROL, 0x1b);
+        write(&old, INTERRUPT_ID, FCR_FIFO);
+        write(&old, MODEM_CONTROL, 0x0b);
+        write(&old, SCRATCH, 0x5a);
+        write(&old, INTERRUPT_ENABLE, IER_RECEIVED);
+        old.receive(b"xab");
+        read(&old, DATA);
+        let state = postcard::to_stdvec(&old.save().unwrap()).unwrap();
+
+        let (edges, new, _) = uart();
+        new.restore(&postcard::from_bytes(&state).unwrap()).unwrap();
+        assert_eq!(edges.load(Ordering::Relaxed), 1, "the interrupt that the guest has not served");
+        assert_eq!(read(&new, INTERRUPT_ID), IIR_RECEIVED | IIR_FIFO);
+        assert_eq!([LINE_CONTROL, MODEM_CONTROL, SCRATCH].map(|r| read(&new, r)), [0x1b, 0x0b, 0x5a]);
+        assert_eq!([read(&new, DATA), read(&new, DATA)], *b"ab");
+        assert_eq!(read(&new, LINE_STATUS), LSR_SENT);
+        write(&new, LINE_CONTROL, LCR_DIVISOR);
+        assert_eq!(read(&new, DATA), 3);
     }
 
     #[test]
