@@ -44,7 +44,7 @@ PROGRAMS = {
     "fast-mmio": ("check.c", "guest.c", "haiov.c", "payload.S", "fast-mmio.c", "fast-mmio-guest.S"),
     "ioctls": ("check.c", "ioctls.c"),
     "traffic": ("check.c", "guest.c", "haiov.c", "payload.S", "traffic.c"),
-    "uer": ("check.c", "uer.c", "uer-entry.S", "uer-guest.S", "uer-handler.c"),
+    "uer": ("check.c", "uer.c", "uer-entry.S", "uer-guest.S", "uer-handler.c", "uer-soak.c", "uer-vm.c"),
     "uer-objects": ("check.c", "guest.c", "haiov.c", "payload.S", "uer-objects.c", "uer-objects-guest.S", "uer-objects-handler.S"),
 }
 

@@ -66,7 +66,18 @@ uer_guest_slot:
 2:	ld	t0, JOB_DONE(x31)
 	addi	t0, t0, 1
 	sd	t0, JOB_DONE(x31)
-	ld	t1, JOB_STOP(x31)
+	ld	t1, JOB_STEP(x31)
+	ld	t2, JOB_IN + 8 * 5(x31)
+	add	t2, t2, t1
+	sd	t2, JOB_IN + 8 * 5(x31)
+	ld	t2, JOB_EXPECT + 8 * 5(x31)
+	add	t2, t2, t1
+	sd	t2, JOB_EXPECT + 8 * 5(x31)
+	beqz	t1, 3f
+	sd	t2, JOB_EXPECT + 8 * 6(x31)
+	sext.w	t2, t2
+	sd	t2, JOB_EXPECT + 8 * 7(x31)
+3:	ld	t1, JOB_STOP(x31)
 	bnez	t1, done
 	ld	t1, JOB_ROUNDS(x31)
 	bltu	t0, t1, round

@@ -17,6 +17,17 @@
 uint64_t device_access(volatile uint64_t *registers, uint64_t gpa, unsigned int size, int is_write, uint64_t value)
 {
 	volatile char *at = (volatile char *)registers + gpa % DEVICE_SIZE;
+	struct port *port = (struct port *)((uintptr_t)at & ~(PORT_SIZE - 1ULL));
+
+	if (is_write && gpa & PORTS) {
+		if (size == 8) {
+			port->wrong += value != port->value + PORT_STEP || port->stores != port->halves;
+			port->stores++;
+		} else {
+			port->halves++;
+			port->wrong += (uint32_t)value != (uint32_t)port->value || port->stores != port->halves;
+		}
+	}
 
 	switch (size) {
 	case 1:

@@ -15,6 +15,13 @@
 /* A device of REGISTERS_SIZE bytes in the first page of the range, and one more page after it. */
 #define DEVICE_GPA	0x20000000
 #define DEVICE_SIZE	0x2000
+/*
+ * In the upper half of each page, ports: each stored value is to be the one before plus PORT_STEP, and after each
+ * store of 8 bytes comes one of its lower half, 8 bytes on.
+ */
+#define PORTS		0x800
+#define PORT_SIZE	64
+#define PORT_STEP	0x9e3779b97f4a7c15
 /* Outside of any range: the guest is through with its orders. */
 #define DONE_GPA	0x10000000
 
@@ -30,6 +37,7 @@
 #define JOB_TRAPS	808
 #define JOB_SCAUSE	816
 #define JOB_STVAL	824
+#define JOB_STEP	832
 #define JOB_FP_IN	1024
 #define JOB_FP_OUT	1280
 
@@ -52,7 +60,8 @@ struct job {
 	volatile uint64_t bad;		/* rounds whose registers were not as expected */
 	volatile uint64_t user;		/* in VU-mode */
 	volatile uint64_t traps, scause, stval;
-	uint64_t pad[24];
+	volatile uint64_t step;		/* added after each round to in[5] and to what is expected in x5 to x7 */
+	uint64_t pad[23];
 	volatile uint64_t fp_in[32], fp_out[32];
 };
 
@@ -85,6 +94,13 @@ struct frame {
 	volatile uint64_t cause, gpa, inst, pc, status;	/* of the last */
 	volatile uint64_t inside;	/* between begin and end */
 	volatile uint64_t *registers;	/* of the device */
+};
+
+/* What the device keeps of a port. */
+struct port {
+	volatile uint64_t value, half;
+	volatile uint64_t stores, halves;	/* that came */
+	volatile uint64_t wrong;		/* of them, or loads in between */
 };
 
 extern const char uer_guest[], uer_guest_end[], uer_guest_slot[];
