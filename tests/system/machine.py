@@ -40,6 +40,16 @@ def made(name):
                           stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
+def soak_seconds():
+    """How long the soak that calls this is to last: SOAK_S, or what its line "# soak: SECONDS" says."""
+    given = os.environ.get("SOAK_S")
+    if not given:
+        given = re.search(r"^# soak: (\d+)$", Path(sys.argv[0]).read_text(), re.M)[1]
+    if not given.isdecimal() or int(given) == 0:
+        sys.exit(f"SOAK_S is '{given}'; it is a number of seconds, at least 1")
+    return int(given)
+
+
 PROGRAMS = {
     "fast-mmio": ("check.c", "guest.c", "haiov.c", "payload.S", "fast-mmio.c", "fast-mmio-guest.S"),
     "ioctls": ("check.c", "ioctls.c"),
