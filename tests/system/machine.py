@@ -54,7 +54,7 @@ PROGRAMS = {
     "fast-mmio": ("check.c", "guest.c", "haiov.c", "payload.S", "fast-mmio.c", "fast-mmio-guest.S"),
     "ioctls": ("check.c", "ioctls.c"),
     "traffic": ("check.c", "guest.c", "haiov.c", "payload.S", "traffic.c"),
-    "uer": ("check.c", "uer.c", "uer-entry.S", "uer-guest.S", "uer-handler.c", "uer-soak.c", "uer-vm.c"),
+    "uer": ("check.c", "uer.c", "uer-entry.S", "uer-features.c", "uer-guest.S", "uer-handler.c", "uer-soak.c", "uer-vm.c"),
     "uer-console": ("check.c", "uer-console.c"),
     "uer-objects": ("check.c", "guest.c", "haiov.c", "payload.S", "uer-objects.c", "uer-objects-guest.S", "uer-objects-handler.S"),
 }

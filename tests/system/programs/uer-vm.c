@@ -180,7 +180,7 @@ void add_vcpu(struct vm *vm)
 	start_over(v);
 }
 
-void create_vm(struct vm *vm)
+void create_vm_only(struct vm *vm)
 {
 	struct kvm_userspace_memory_region region = { .guest_phys_addr = GUEST_GPA, .memory_size = GUEST_SIZE };
 
@@ -194,6 +194,11 @@ void create_vm(struct vm *vm)
 		broken("creating a VM");
 	memcpy(vm->memory, uer_guest, uer_guest_end - uer_guest);
 	vm->haiov = -1;
+}
+
+void create_vm(struct vm *vm)
+{
+	create_vm_only(vm);
 	add_vcpu(vm);
 }
 

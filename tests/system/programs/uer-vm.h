@@ -87,6 +87,7 @@ uint64_t job_gpa(struct vcpu *v);
 /* The guest's program from its beginning. */
 void start_over(struct vcpu *v);
 
+void create_vm_only(struct vm *vm);
 /* A VM with one vCPU and no handler. */
 void create_vm(struct vm *vm);
 void add_vcpu(struct vm *vm);
@@ -115,7 +116,11 @@ int end(struct vcpu *v);
 /* For signals that are to interrupt and nothing else. */
 void on_signal(int signal);
 
-/* uer-soak.c */
+/* Scenarios: uer-features.c */
+void steal_time(uint64_t milliseconds);
+void dirty(uint64_t times);
+void walk(uint64_t unused);
+/* and uer-soak.c */
 void soak(uint64_t seconds);
 
 #endif

@@ -377,6 +377,14 @@ static void ecalls(uint64_t rounds)
 		      "%lld", (long long)v->frame->result);
 		expect_count(stat_of(v, "uer_ecalls") - before, rounds, "ecalls are counted");
 	}
+	before = 0;
+	for (uint64_t number = 2; number < 1024; number++) {
+		prepare(v, SD, 1);
+		v->frame->mode = MODE_ECALL;
+		v->frame->number = number;
+		before += went_well(v, run(v), 1) && (int64_t)v->frame->result == -ENOSYS;
+	}
+	expect_count(before, 1022, "no number is a system call");
 	prepare(v, SD, rounds);
 	v->frame->mode = MODE_ECALL;
 	v->frame->number = HAIOV_UER_SIGNAL;
@@ -740,7 +748,9 @@ static void process(uint64_t times)
 	} forbidden[] = {
 		{ "uret", 0x00200073 }, { "a read of ustatus", 0x000022f3 }, { "a read of uscratch", 0x040022f3 },
 		{ "a write of uscratch", 0x04001073 }, { "a write of uepc", 0x04101073 }, { "a read of utvec", 0x005022f3 },
-		{ "a read of utinst", 0x810022f3 },
+		{ "a read of utinst", 0x810022f3 }, { "a write of ustatus", 0x00001073 }, { "a write of ucause", 0x04201073 },
+		{ "a write of utval", 0x04301073 }, { "a write of uie", 0x00401073 }, { "a write of utvec", 0x00501073 },
+		{ "a read of uip", 0x044022f3 }, { "a write of huedeleg", 0x6c001073 }, { "a write of hstatus", 0x60001073 },
 	};
 	struct vm vm;
 	struct vcpu *v = &vm.vcpu[0];
@@ -775,6 +785,7 @@ int main(int argc, char **argv)
 		{ "basic", basic, 1000 }, { "punt", punt, 1000 }, { "faults", faults, 50 }, { "endings", endings, 1 },
 		{ "budget", budget, 2 }, { "ecalls", ecalls, 100 }, { "signals", signals, 150 }, { "clear", clear, 50 },
 		{ "ranges", ranges, 100 }, { "migrate", migrate, 3000 }, { "kill", kill_it, 20 }, { "process", process, 3 }, { "soak", soak, 600 },
+		{ "steal", steal_time, 2000 }, { "dirty", dirty, 2 }, { "walk", walk, 1 },
 	};
 
 	for (size_t i = 0; argc > 1 && i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
