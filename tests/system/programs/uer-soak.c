@@ -54,11 +54,6 @@ static uint64_t random_from(uint64_t *seed)
 	return *seed;
 }
 
-static uint32_t load_half(const volatile uint64_t *from)
-{
-	return (uint32_t)*from;
-}
-
 static struct port *port_of(struct job *job)
 {
 	return (struct port *)((char *)s.vm.registers + (job->in[11] - DEVICE_GPA));
@@ -144,7 +139,7 @@ static bool is_whole(struct vcpu *v, const struct snapshot *at)
 			return false;
 	return port->stores == rounds + (step > 0) && port->halves == rounds + (step > 2) &&
 	       port->value == (step > 0 ? value : value - PORT_STEP) && (step < 2 || at->x[6] == value) &&
-	       (step < 3 || load_half(&port->half) == (uint32_t)value) && (step < 4 || at->x[7] == (uint64_t)(int32_t)value);
+	       (step < 3 || (uint32_t)port->half == (uint32_t)value) && (step < 4 || at->x[7] == (uint64_t)(int32_t)value);
 }
 
 static void snapshot(struct vcpu *v)
