@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash
+# Guests of QEMU whose devices are served by UER, as their user meets them.
+# usage: sh qemu-uer.sh FILES SCENARIO [ARGUMENT]...; FILES has Image and guest.cpio. Prints checks.
+# shellcheck disable=SC2034,SC2086,SC2154,SC3045 # for qemu-guest.sh, words of options, by eval
+vm_files=$1
+# shellcheck source=../../../tools/bench/qemu-guest.sh
+. "$(dirname "$0")/qemu-guest.sh"
+failed=0
+serial='-global serial-mm.uer=on'
+lines=2000
+
+# check NAME TEST [WHY]: one check; TEST is a shell condition.
+check() {
+	if eval "$2"; then
+		echo "ok $1"
+	else
+		echo "not ok $1: $2 (${3:-})"
+		sed 's/^/# qemu: /' $vm/err
+		failed=1
+	fi
+}
+
+start() {
+	name=$1
+	shift
+	[ -e /tmp/vm.cpio ] || cp "$vm_files/guest.cpio" /tmp/vm.cpio
+	vm_start "$@" || { check "$name: the guest boots" false; exit 1; }
+}
+
+stop() {
+	check "$1: QEMU ends well" vm_stop
+	check "$1: no VM is left" '[ ! -s /sys/kernel/debug/haiov/vms ]' "$(cat /sys/kernel/debug/haiov/vms 2>&1)"
+}
+
+# printed FILE: waits for the end of the guest's command, and gives its output, behind what the
+# file has already. vm_told takes a process for each line.
+printed() {
+	cat <&6 >>$1 &
+	cat_pid=$! printed_tries=0
+	until tail -n 1 $1 | grep -q '::done [0-9]*' && [ "$(tail -c 1 $1 | wc -l)" = 1 ]; do
+		usleep 100000
+		printed_tries=$((printed_tries + 1))
+		[ $printed_tries -lt $((vm_patience_s * 10)) ] || break
+	done
+	kill $cat_pid
+	wait $cat_pid 2>/dev/null
+	sed -i 's/\r$//; /^::done /d' $1
+}
+
+# run COMMAND FILE: runs it in the guest, with its output to a file.
+run() {
+	rm -f $2
+	vm_tell "$1"
+	printed $2
+}
+
+# find_serial: the path of the serial port in $port. A board makes it, so that it has no name of its own.
+find_serial() {
+	vm_qmp qom-list '{"path": "/machine/unattached"}'
+	port=/machine/unattached/$(echo "$vm_answer" | tr '{' '\n' | sed -n 's/.*"name": "\(device[^"]*\)", "type": "child<serial-mm>".*/\1/p')
+}
+
+# counter PATH NAME: what handlers have counted for a device.
+counter() {
+	vm_qmp qom-get "{\"path\": \"$1\", \"property\": \"uer-$2\"}"
+	echo "$vm_answer" | sed -n 's/.*"return": \([0-9]*\).*/\1/p'
+}
+
+# counters PATH: the counts of a device in $loads, $stores, $punts, and $exits to QEMU, since the last call.
+counters() {
+	now_loads=$(counter $1 loads) now_stores=$(counter $1 stores) now_punts=$(counter $1 punts)
+	now_exits=$(kvm_stat mmio_exit_user)
+	loads=$((now_loads - ${was_loads:-0})) stores=$((now_stores - ${was_stores:-0}))
+	punts=$((now_punts - ${was_punts:-0})) exits=$((now_exits - ${was_exits:-0}))
+	was_loads=$now_loads was_stores=$now_stores was_punts=$now_punts was_exits=$now_exits
+	seen="$loads loads, $stores stores, $punts punts, $exits exits to QEMU"
+}
+
+# console NAME OPTION...: what a guest prints, with bytes of all values among it, to a file of that name.
+console() {
+	out=$1
+	shift
+	job="yes hello,world | head -n $lines; stty raw -echo; seq 1 $lines | gzip; seq 1 $lines; stty cooked; cat /proc/interrupts | grep -c ttyS0"
+	qemu-system-riscv64 -nodefaults -display none -M virt,aia=aplic-imsic -accel kvm -cpu host -m 256 -no-reboot \
+		-serial file:$out -kernel "$vm_files/Image" -initrd "$vm_files/guest.cpio" \
+		-append "console=ttyS0 quiet haiov.cmd=$(echo "$job" | base64 | tr -d '\n')" "$@" 2>$out.err
+}
+
+scenario_exact() {
+	console /tmp/off
+	check "exact: by exit" '[ "$(grep -c "^hello,world.$" /tmp/off)" = $lines ]' "$(tail -n 3 /tmp/off)"
+	console /tmp/on $serial
+	check "exact: by UER, every byte is the same" 'cmp /tmp/off /tmp/on' "$(wc -c /tmp/off /tmp/on) $(cat /tmp/on.err)"
+	check "exact: nothing to warn of" '[ ! -s /tmp/on.err ]' "$(cat /tmp/on.err)"
+}
+
+scenario_serial() {
+	start serial $serial -smp 2
+	find_serial
+	counters $port
+	check "serial: handlers serve it while the guest boots" '[ $stores -gt 0 ] && [ $loads -gt 0 ]' "$seen"
+	run "yes hello,world | head -n $lines" /tmp/lines
+	counters $port
+	echo "# $lines lines: $seen"
+	check "serial: all lines arrive" '[ "$(grep -c "^hello,world$" /tmp/lines)" = $lines ] && [ "$(wc -l </tmp/lines)" = $lines ]' "$(sort /tmp/lines | uniq -c | head)"
+	bytes=$((lines * 13))
+	check "serial: bytes are sent by handlers" '[ $stores -ge $bytes ]' "$seen"
+	check "serial: at most one access in two is punted, however soon the main loop sends" '[ $((punts * 2)) -le $((loads + stores + punts)) ]' "$seen"
+	check "serial: a punt is an exit, and nothing else is" '[ $exits -ge $punts ] && [ $exits -le $((punts + 100)) ]' "$seen"
+	# What is typed, in pieces larger than the port holds.
+	typed=$(seq 1 60 | tr '\n' .)
+	for round in 1 2 3; do
+		check "serial: what is typed arrives ($round)" '[ "$(vm_sh "echo $typed")" = "$typed" ]'
+	done
+	counters $port
+	vm_qmp stop
+	counters $port
+	vm_qmp cont
+	check "serial: goes on after a pause" '[ "$(vm_sh "echo on")" = on ]'
+	vm_qmp system_reset
+	vm_reset=$(while vm_line; do [ "$vm_said" = ::ready ] && echo ready && break; done)
+	check "serial: goes on after a reset" '[ "$vm_reset" = ready ] && [ "$(vm_sh "echo on")" = on ]'
+	counters $port
+	check "serial: by handlers" '[ $stores -gt 0 ]' "$seen"
+	stop serial
+}
+
+# Both vCPUs of a guest write at once; nothing may be lost, whatever the order.
+scenario_contention() {
+	start contention $serial -smp 2
+	find_serial
+	run "for i in 1 2; do (yes line\$i | head -n $lines >/dev/console) & done; (n=0; while [ \$n -lt 300 ]; do n=\$((n + 1)); cat /proc/tty/driver/serial >/dev/null; done) & wait" /tmp/lines
+	check "contention: all lines arrive" '[ "$(grep -c "^line[12]$" /tmp/lines)" = $((2 * lines)) ]' "$(sort /tmp/lines | uniq -c | sort -rn | head -n 5)"
+	counters $port
+	echo "# $seen"
+	stop contention
+}
+
+# Nobody reads what the guest prints, more than a pipe holds; then somebody does.
+scenario_blocked() {
+	start blocked $serial
+	vm_tell "seq 1 20000"
+	# It is stuck when it prints no more.
+	find_serial
+	counters $port
+	while counters $port && [ $stores != 0 ]; do sleep 1; done
+	check "blocked: a pipe holds less" '[ $was_stores -lt 120000 ]' $was_stores
+	rm -f /tmp/lines
+	printed /tmp/lines
+	seq 1 20000 >/tmp/expected
+	check "blocked: nothing is lost" 'cmp /tmp/expected /tmp/lines' "$(diff /tmp/expected /tmp/lines | head -n 5)"
+	stop blocked
+}
+
+scenario_virtio() {
+	head -c 4194304 /dev/urandom >/tmp/disk
+	start virtio -drive if=none,id=d0,file=/tmp/disk,format=raw,cache=writeback \
+		-device virtio-blk-device,id=b0,drive=d0,uer=on -device virtio-rng-device,id=r0
+	device=/machine/peripheral/b0
+	counters $device
+	echo "# until the guest runs: $seen"
+	check "virtio: the data are right" '[ "$(vm_sh "md5sum </dev/vda")" = "$(md5sum </tmp/disk)" ]'
+	vm_sh "echo 3 >/proc/sys/vm/drop_caches"
+	counters $device
+	vm_sh "for i in \$(seq 0 63); do dd if=/dev/vda of=/dev/null bs=4096 count=1 skip=\$((i * 16)) iflag=direct 2>/dev/null; done"
+	counters $device
+	echo "# 64 reads: $seen"
+	check "virtio: the interrupt's cause is read by handlers" '[ $loads -ge 64 ]' "$seen"
+	check "virtio: the queue is notified by handlers" '[ $stores -ge 64 ]' "$seen"
+	check "virtio: the interrupt's acknowledgment alone is punted" '[ $punts -ge 1 ] && [ $punts -le $((loads + 8)) ]' "$seen"
+	vm_sh "echo written | dd of=/dev/vda bs=512 count=1 conv=sync,fsync 2>/dev/null"
+	check "virtio: what is written is written" '[ "$(head -c 7 /tmp/disk)" = written ]'
+	again=$(vm_sh 'cd /sys/bus/virtio/drivers/virtio_blk && d=$(echo virtio*) && echo $d >unbind && echo $d >bind && head -n 1 /dev/vda')
+	check "virtio: bound again" '[ "$again" = written ]' "$again"
+	vm_qmp qom-list '{"path": "/machine/peripheral/r0"}'
+	check "virtio: a device without uer=on has no counters" '! echo "$vm_answer" | grep -q uer-loads'
+	stop virtio
+}
+
+# No IMSIC: QEMU does not save the one in the kernel.
+migratable='-M virt,aia=none -accel kvm,kernel-irqchip=off'
+
+# migrate NAME OPTION...: a guest that prints, and a disk, move to a QEMU with these options.
+migrate() {
+	what=$1
+	shift
+	vm=/tmp/vm-source vm_machine=$migratable
+	rm -f /tmp/disk
+	truncate -s 1M /tmp/disk
+	disk='-drive if=none,id=d0,file=/tmp/disk,format=raw,file.locking=off -device virtio-blk-device,id=b0,drive=d0'
+	start "$what" $serial $disk,uer=on
+	vm_tell "seq 1 $lines"
+	exec 3<>$vm/mon.in 4<>$vm/mon.out 9<>$vm/con.out
+	source_shell=$vm_shell
+	vm=/tmp/vm-destination
+	rm -f /tmp/migrate
+	vm_launch -incoming unix:/tmp/migrate "$@"
+	until [ -S /tmp/migrate ] || ! kill -0 $vm_shell; do usleep 20000; done
+	vm_pid=$(cat $vm/pid)
+	vm_stats=$(echo /sys/kernel/debug/kvm/"$vm_pid"-*)
+	vm_qmp qmp_capabilities
+	echo '{"execute": "migrate", "arguments": {"uri": "unix:/tmp/migrate"}}' >&3
+	migrated=active
+	until [ $migrated = completed ] || [ $migrated = failed ]; do
+		usleep 50000
+		echo '{"execute": "query-migrate"}' >&3
+		while read -r -t $vm_patience_s said <&4; do
+			case $said in *'"status":'*) break ;; esac
+		done
+		migrated=$(echo "$said" | sed -n 's/.*"status": "\([a-z-]*\)".*/\1/p')
+		: "${migrated:=active}"
+	done
+	check "$what: completed" '[ $migrated = completed ]' "$said"
+	echo '{"execute": "quit"}' >&3
+	wait $source_shell
+	# The source's part ends anywhere in a line.
+	cat <&9 >/tmp/part &
+	cat_pid=$!
+	until grep -q ::exit /tmp/part; do usleep 100000; done
+	kill $cat_pid
+	sed 's/::exit.*//' /tmp/part | head -c -1 >/tmp/lines
+	printed /tmp/lines
+	seq 1 $lines >/tmp/expected
+	check "$what: what the guest printed is whole" 'cmp /tmp/expected /tmp/lines' "$(diff /tmp/expected /tmp/lines | head -n 5)"
+	check "$what: the guest goes on" '[ "$(vm_sh "head -c 4 /dev/vda | md5sum | cut -c1-8")" = f1d3ff84 ]'
+}
+
+scenario_migrate() {
+	disk='-drive if=none,id=d0,file=/tmp/disk,format=raw,file.locking=off -device virtio-blk-device,id=b0,drive=d0'
+	migrate "migrate" $serial $disk,uer=on
+	find_serial
+	counters $port
+	check "migrate: by handlers" '[ $stores -gt 0 ]' "$seen"
+	stop migrate
+}
+
+scenario_migrate_off() {
+	disk='-drive if=none,id=d0,file=/tmp/disk,format=raw,file.locking=off -device virtio-blk-device,id=b0,drive=d0'
+	migrate "migrate to uer=off" $disk
+	stop "migrate to uer=off"
+}
+
+# refused WORDS: what the host lacks costs a warning, and the guest runs.
+scenario_refused() {
+	reason=$1
+	start refused $serial
+	check "refused: the warning says why" 'grep "uer=on is without effect, accesses of the guest exit: " $vm/err | grep -q "$reason"' "$(cat $vm/err)"
+	check "refused: once" '[ "$(grep -c without $vm/err)" = 1 ]'
+	check "refused: the console works" '[ "$(vm_sh "echo on")" = on ]'
+	stop refused
+}
+
+scenario_errors() {
+	qemu-system-riscv64 -nodefaults -display none -M virt,aia=aplic-imsic -accel kvm -cpu host -m 256 \
+		-device virtio-rng-pci,uer=on 2>/tmp/err
+	check "errors: a device that cannot" '[ $? != 0 ] && grep -q "has no registers that can be served" /tmp/err' "$(cat /tmp/err)"
+	check "errors: and what to do" 'grep -q "uer=off" /tmp/err' "$(cat /tmp/err)"
+	vm_machine='-M virt -accel tcg' vm_launch $serial -S -cpu rv64
+	vm_qmp qmp_capabilities
+	check "errors: not with TCG" 'grep "uer=on is without effect" $vm/err | grep -q KVM' "$(cat $vm/err)"
+	vm_qmp quit
+	vm_wait
+}
+
+shift
+scenario=$1
+shift
+"scenario_$scenario" "$@"
+exit $failed
