@@ -24,7 +24,6 @@ check() {
 start() {
 	name=$1
 	shift
-	[ -e /tmp/vm.cpio ] || cp "$vm_files/guest.cpio" /tmp/vm.cpio
 	vm_start "$@" || { check "$name: the guest boots" false; exit 1; }
 }
 
@@ -256,13 +255,14 @@ scenario_errors() {
 		-device virtio-rng-pci,uer=on 2>/tmp/err
 	check "errors: a device that cannot" '[ $? != 0 ] && grep -q "has no registers that can be served" /tmp/err' "$(cat /tmp/err)"
 	check "errors: and what to do" 'grep -q "uer=off" /tmp/err' "$(cat /tmp/err)"
-	vm_machine='-M virt -accel tcg' vm_launch $serial -S -cpu rv64
+	vm_machine='-M virt -accel tcg' vm_launch $serial -S -bios none -cpu rv64
 	vm_qmp qmp_capabilities
 	check "errors: not with TCG" 'grep "uer=on is without effect" $vm/err | grep -q KVM' "$(cat $vm/err)"
 	vm_qmp quit
 	vm_wait
 }
 
+cp "$vm_files/guest.cpio" /tmp/vm.cpio
 shift
 scenario=$1
 shift
