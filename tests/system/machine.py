@@ -51,8 +51,10 @@ def soak_seconds():
 
 
 PROGRAMS = {
+    "churn": ("check.c", "churn.c", "live.c"),
     "fast-mmio": ("check.c", "guest.c", "haiov.c", "payload.S", "fast-mmio.c", "fast-mmio-guest.S"),
     "ioctls": ("check.c", "ioctls.c"),
+    "probe": ("check.c", "live.c", "probe.c"),
     "traffic": ("check.c", "guest.c", "haiov.c", "payload.S", "traffic.c"),
     "uer": ("check.c", "uer.c", "uer-entry.S", "uer-features.c", "uer-guest.S", "uer-handler.c", "uer-soak.c", "uer-vm.c"),
     "uer-console": ("check.c", "uer-console.c"),
@@ -165,6 +167,19 @@ class Session:
                            f"status {status.strip() if mark else 'unknown'}\n" + body[-1500:])
             outputs[title] = body
         return outputs
+
+
+def vhost_session(tap):
+    """A session that can run the scenarios of programs/vhost.sh; see vhost_scenario()."""
+    session = Session(tap)
+    for path in (*HERE.glob("programs/vhost*.sh"), HERE / "programs/load.sh", TOP / "tools/bench/qemu-guest.sh"):
+        shutil.copy(path, session.extra)
+    return session
+
+
+def vhost_scenario(session, title, *words):
+    """The step that runs a scenario of programs/vhost.sh: the one of that title, or the words."""
+    return (title, f"sh /extra/vhost.sh {session.boot_files} {' '.join(words or (title,))}")
 
 
 def vmm_command(session, guest_command, options=""):

@@ -12,6 +12,8 @@ vm_qemu=${vm_qemu:-qemu-system-riscv64}
 # Options that choose the machine, and guest kernel parameters on top of the usual ones.
 vm_machine='-M virt,aia=aplic-imsic -accel kvm'
 vm_append=
+# Files that the guest is to have in /usr/bin, besides netperf.
+vm_programs=
 # Each reply of a monitor or a guest comes within this time, or the guest counts as stuck.
 vm_patience_s=${vm_patience_s:-120}
 
@@ -20,7 +22,8 @@ vm_initrd() {
 	vm_root=/tmp/vm-root
 	rm -rf $vm_root
 	mkdir -p $vm_root/usr/bin $vm_root/usr/lib/riscv64-linux-gnu
-	cp /usr/bin/netperf /usr/bin/netserver $vm_root/usr/bin/
+	# shellcheck disable=SC2086 # words
+	cp /usr/bin/netperf /usr/bin/netserver $vm_programs $vm_root/usr/bin/
 	vm_loader=/lib/ld-linux-riscv64-lp64d.so.1
 	cp $vm_loader $vm_root/usr/lib/
 	for vm_lib in $($vm_loader --list /usr/bin/netperf | sed -n 's/.*=> \([^ ]*\) .*/\1/p'); do

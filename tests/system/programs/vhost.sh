@@ -6,6 +6,7 @@
 vm_files=$1
 # shellcheck source=../../../tools/bench/qemu-guest.sh
 . "$(dirname "$0")/qemu-guest.sh"
+vm_programs='/extra/probe /extra/load.sh'
 debug=/sys/kernel/debug/haiov
 failed=0
 # The tap that the guest's packets come in by.
@@ -36,7 +37,13 @@ start() {
 	netserver >/dev/null 2>&1 || :
 }
 
+# A guest's kernel complains to its own log.
+vm_healthy() {
+	! vm_sh dmesg | grep -E 'WARNING:|BUG:|Oops|Unable to handle|cut here|rcu: INFO|blocked for more|suspicious'
+}
+
 stop() {
+	check "$1: the guest's kernel has nothing to complain about" vm_healthy
 	check "$1: QEMU ends well" vm_stop
 	check "$1: no VM or route is left" "nothing_left" "$(cat $debug/vms $debug/routes 2>&1)"
 }
@@ -174,33 +181,39 @@ scenario_unaware() {
 	stop unaware
 }
 
-# WHY: vei=on is without effect, QEMU says why, once, and the doorbell serves.
+# WHY HINT: vei=on is without effect, QEMU says why, once, and what to do, and the doorbell serves.
 scenario_refused() {
-	why=$1
+	why="warning: vei=on is without effect, guests notify by ioeventfd: $1" hint=$2
 	# Two devices ask, and one warning answers.
 	start refused $(net virtio-net-pci,romfile=,vei=on) -device virtio-rng-pci,vei=on
-	check "refused: one warning" '[ "$(grep -c vei $vm/err)" = 1 ]' "$(cat $vm/err)"
-	check "refused: it says why" 'grep -q "$why" $vm/err' "$(cat $vm/err)"
+	check "refused: one warning, one hint" '[ "$(wc -l <$vm/err)" = 2 ]' "$(cat $vm/err)"
+	check "refused: it says why" 'grep -q ": $why\$" $vm/err' "$(cat $vm/err)"
+	check "refused: and what to do" 'grep -qxF "$hint" $vm/err' "$(cat $vm/err)"
 	by_doorbell refused
 	check "refused: QEMU ends well" vm_stop
 }
 
+# What the user can mend on the command line: QEMU does not start.
 scenario_errors() {
 	kvm="-M virt,aia=aplic-imsic -accel kvm -cpu host -m 128"
 	mkdir -p $vm && : >$vm/err
-	check_error "needs KVM" -M virt -accel tcg -device virtio-rng-pci,vei=on
-	check_error "modern device" $kvm -device virtio-rng-pci,vei=on,disable-modern=on,disable-legacy=off
-	check_error "ioeventfd=on" $kvm -device virtio-rng-pci,vei=on,ioeventfd=off
-	check_error "none of worker, spread" $kvm -device virtio-rng-pci,vei=on,vei-cpu=fast
+	check_error "vei=on needs KVM: virtual event interrupts are sent by the host's hardware" \
+		"Use -accel kvm, or vei=off" -M virt -accel tcg -device virtio-rng-pci,vei=on
+	check_error "vei=on needs a modern device" "Use disable-modern=off, or vei=off" \
+		$kvm -device virtio-rng-pci,vei=on,disable-modern=on,disable-legacy=off
+	check_error "vei=on needs ioeventfd=on" "" $kvm -device virtio-rng-pci,vei=on,ioeventfd=off
+	check_error "'fast' is none of worker, spread, or CPUs of the host such as 2 or 0-1:3" "" $kvm -device virtio-rng-pci,vei=on,vei-cpu=fast
 	check "no route is left" nothing_left
 }
 
+# check_error MESSAGE HINT OPTION...: this message, this hint, and nothing else.
 check_error() {
-	why=$1
-	shift
+	why=$1 hint=$2
+	shift 2
 	timeout 60 $vm_qemu -nodefaults -display none "$@" >/tmp/err 2>&1
 	status=$?
-	check "error about '$why'" '[ $status = 1 ] && grep -q -- "$why" /tmp/err' "status $status: $(cat /tmp/err)"
+	check "error '$why'" '[ $status = 1 ] && grep -q ": $why\$" /tmp/err && [ "$(tail -n +2 /tmp/err)" = "$hint" ]' \
+		"status $status, $(cat /tmp/err)"
 }
 
 set_cpu() {
@@ -248,39 +261,6 @@ scenario_affinity() {
 	stop affinity
 }
 
-# churn SECONDS: routes move ten times a second, CPUs come and go, debugfs is read, and no kick is lost.
-scenario_churn() {
-	seconds=$1
-	start churn $(net virtio-net-pci,romfile=,vei=on)
-	vm_tell "$(rr $((seconds + 2))) >/tmp/rate"
-	moving || check "churn: traffic begins" false
-	before=$(packets) stuck=0 turn=0 cpu=0 moved=0 last=$(date +%s)
-	end=$((last + seconds))
-	while [ "$(date +%s)" -lt $end ]; do
-		cpu=$(((cpu + 1) % 4))
-		set_cpu $cpu && moved=$((moved + 1))
-		cat $debug/* >/dev/null
-		turn=$((turn + 1))
-		case $((turn % 20)) in
-		5) echo 0 >/sys/devices/system/cpu/cpu2/online ;;
-		12) echo 1 >/sys/devices/system/cpu/cpu2/online ;;
-		esac
-		usleep 100000
-		now=$(date +%s)
-		if [ $((now - last)) -ge 2 ]; then
-			[ "$(packets)" -gt "$before" ] || stuck=$((stuck + 1))
-			before=$(packets) last=$now
-		fi
-	done
-	echo 1 >/sys/devices/system/cpu/cpu2/online 2>/dev/null
-	vm_told
-	rate=$(vm_sh 'cat /tmp/rate')
-	echo "# $moved moves in $turn turns, $rate transactions/s; $(tail -n 1 $debug/vms)"
-	check "churn: routes moved" '[ $moved -ge 3 ]' $moved
-	check "churn: the queue never waited" '[ $stuck = 0 ] && [ "${rate%%.*}" -gt 10 ]' "stuck $stuck, rate $rate"
-	stop churn
-}
-
 scenario_kill() {
 	for round in 1 2 3; do
 		start kill $(net virtio-net-pci,romfile=,vei=on)
@@ -292,80 +272,13 @@ scenario_kill() {
 	done
 }
 
-# No IMSIC: QEMU does not save the one in the kernel. The return path tells the source of a failure.
-migratable='-M virt,aia=none -accel kvm,kernel-irqchip=off -global migration.x-return-path=on'
-
-# The source's monitor, while vm_qmp speaks to the destination.
-source_qmp() {
-	echo "{\"execute\": \"$1\"${2:+, \"arguments\": $2}}" >&3
-	while read -r -t $vm_patience_s source_answer <&4; do
-		case $source_answer in
-		*'"return":'* | *'"error":'*) return ;;
-		esac
-	done
-}
-
-# migrate_to QEMU-OPTION...: starts a destination with these options and moves the guest there; from then on
-# vm_* is about the destination. The result in $migrated: completed or failed.
-migrate_to() {
-	exec 3<>$vm/mon.in 4<>$vm/mon.out
-	source_shell=$vm_shell
-	vm=/tmp/vm-$1
-	shift
-	rm -f /tmp/migrate
-	vm_launch -incoming unix:/tmp/migrate "$@"
-	until [ -S /tmp/migrate ] || ! kill -0 $vm_shell; do usleep 20000; done
-	vm_pid=$(cat $vm/pid)
-	vm_stats=$(echo /sys/kernel/debug/kvm/"$vm_pid"-*)
-	vm_qmp qmp_capabilities
-	source_qmp migrate '{"uri": "unix:/tmp/migrate"}'
-	migrated=active
-	until [ $migrated = completed ] || [ $migrated = failed ]; do
-		source_qmp query-migrate
-		migrated=$(echo "$source_answer" | sed -n 's/.*"status": "\([a-z-]*\)".*/\1/p')
-		usleep 50000
-	done
-}
-
-# A guest moves under load.
-scenario_migrate() {
-	vm_machine=$migratable
-	# Devices in another order get other VEIRQs at the destination, but the guest knows the source's.
-	other='-device virtio-rng-pci,id=r,addr=6,vei=on'
-	start migrate $(net virtio-net-pci,romfile=,vei=on,addr=5) $other
-	vm_sh "$(rr 600) >/dev/null 2>&1 &"
-	moving || check "migrate: traffic begins" false
-	migrate_to b $other $(net virtio-net-pci,romfile=,vei=on,addr=5 | sed s/tap0/tap1/)
-	check "migrate: completed" '[ $migrated = completed ]' "$source_answer"
-	# What a bridge would do: the host's end of the network is at the other tap now.
-	ip addr del 10.0.1.1/24 dev tap0
-	ip link set tap1 address "$(cat /sys/class/net/tap0/address)"
-	ip addr add 10.0.1.1/24 dev tap1 && ip link set tap1 up
-	source_qmp quit
-	wait $source_shell
-	check "migrate: one VM with four routes is left" '[ "$(wc -l <$debug/vms)" = 1 ] && [ "$(wc -l <$debug/routes)" = 4 ]' "$(cat $debug/vms $debug/routes)"
-	sent=$(veic sent) tap=tap1
-	check "migrate: the connection goes on" moving
-	sent=$(($(veic sent) - sent))
-	check "migrate: by VEI" '[ $sent -ge 20 ]' "$sent"
-	check "migrate: netperf still runs" 'vm_sh "killall netperf"'
-	stop migrate
-}
-
-# A destination that cannot: it says so by name, and the guest goes on at the source.
-scenario_migrate_refused() {
-	vm_machine=$migratable
-	start migrate $(net virtio-net-pci,romfile=,vei=on)
-	source_vm=$vm source_pid=$vm_pid
-	migrate_to b $(net virtio-net-pci,romfile= | sed s/tap0/tap1/)
-	check "migrate: refused" '[ $migrated = failed ]' "$source_answer"
-	check "migrate: by name" 'grep -q haiov-vei $vm/err' "$(cat $vm/err)"
-	source_qmp query-status
-	check "migrate: the source goes on" 'echo "$source_answer" | grep -q "\"running\": true"' "$source_answer"
-	source_qmp quit
-	wait $source_shell
-}
-
+# shellcheck source=vhost-churn.sh
+. "$(dirname "$0")/vhost-churn.sh"
+# shellcheck source=vhost-migrate.sh
+. "$(dirname "$0")/vhost-migrate.sh"
+# A guest that a scenario gives up on is not to be in the next one's way.
+vm_pid=
+trap '[ -z "$vm_pid" ] || kill -9 "$vm_pid" 2>/dev/null' EXIT
 shift
 scenario=$1
 shift
