@@ -30,7 +30,7 @@ probe_net_start() {
 probe_end() {
 	vm_sh 'kill $(cat /tmp/probe.pid); while kill -0 $(cat /tmp/probe.pid) 2>/dev/null; do usleep 20000; done'
 	probed=$(vm_sh 'cat /tmp/probe')
-	kill $probe_echo
+	kill $probe_echo 2>/dev/null # it may have ended with its stream
 	wait $probe_echo
 	echo "$probed" | sed 's/^#* */# /'
 }

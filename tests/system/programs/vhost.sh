@@ -274,6 +274,8 @@ scenario_kill() {
 
 # shellcheck source=vhost-churn.sh
 . "$(dirname "$0")/vhost-churn.sh"
+# shellcheck source=vhost-backends.sh
+. "$(dirname "$0")/vhost-backends.sh"
 # shellcheck source=vhost-migrate.sh
 . "$(dirname "$0")/vhost-migrate.sh"
 # A guest that a scenario gives up on is not to be in the next one's way.
