@@ -2,10 +2,7 @@
 """What the tests on the debug kernel (KASAN, lockdep, kmemleak and the rest) share: the steps of other tests, and those
 that look for leaks. A boot takes a minute or several, and each step many times as long as on the kernel that ships."""
 
-import importlib.machinery
-import importlib.util
-
-from machine import DEBUG_KERNEL, HERE, NO_DEBUG_KERNEL, Session, Tap
+from machine import DEBUG_KERNEL, NO_DEBUG_KERNEL, Session, Tap
 
 # An object counts as leaked only when it is 5 s old (mm/kmemleak.c); two scans, since the first may meet
 # a pointer on its way from one register to another. Once the module is gone, its functions have no names,
@@ -16,14 +13,6 @@ LEAKS = """
     for i in 1 2; do sleep 6; echo scan > $leaks || exit 1; done
     grep -E -A 40 'haiov|kvm|modprobe' $leaks && exit 1
     test ! -s $leaks || { echo '# kmemleak has reports of others'; head -n 20 $leaks; }"""
-
-
-def neighbor(name):
-    """Another test of this folder, as a module."""
-    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), str(HERE / name))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
-    loader.exec_module(module)
-    return module
 
 
 def watched(load, steps):

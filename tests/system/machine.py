@@ -8,6 +8,8 @@ guest.cpio that are to be taken instead of the image's.
 """
 
 import base64
+import importlib.machinery
+import importlib.util
 import json
 import os
 import re
@@ -73,6 +75,14 @@ def build_programs(folder):
     for name, sources in PROGRAMS.items():
         files = [str(HERE / "programs" / source) for source in sources]
         subprocess.run(base + ["-o", str(Path(folder) / name)] + files, check=True)
+
+
+def neighbor(name):
+    """Another test of this folder, as a module."""
+    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), str(HERE / name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
 
 
 class Tap:

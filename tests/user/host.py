@@ -30,8 +30,8 @@ def run(script, selftest):
             shutil.copytree(os.environ["HAIOV_FILES"], folder, dirs_exist_ok=True)
         if not (Path(folder) / selftest).exists():
             shutil.copy(Path(made("SELFTEST")).with_name(selftest), folder)
-        for name in ("lib.sh", script):
-            shutil.copy(HERE / "programs" / name, folder)
+        for path in (TOP / "tests/lib/host.sh", HERE / "programs" / script):
+            shutil.copy(path, folder)
         ran = subprocess.run([str(TOP / "tools/run"), "--timeout", "800", "--extra", folder, f"sh /extra/{script}"],
                              stdout=subprocess.PIPE, text=True, errors="replace", check=False)
     count = failed = 0

@@ -3,37 +3,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The disk of haiov-vmm: what a guest reads is what the image holds, and what it writes is there afterwards, whichever
 # way its notifications take. Prints "ok NAME" and "not ok NAME: WHY".
-# vmm-disk.sh FOLDER-OF-IMAGE-AND-CPIO
-boot=$1
-cd /tmp || exit 1
-failed=0
+# shellcheck source=../../lib/host.sh
+. "${0%/*}/host.sh"
 
-check() { # NAME COMMAND...: passed when the command succeeds
-	checked=$1
-	shift
-	if "$@" >check.out 2>&1; then
-		echo "ok $checked"
-	else
-		echo "not ok $checked: $* gave: $(tail -n 3 check.out | tr '\n' ' ')"
-		failed=1
-	fi
-}
-
-# guest OUT COMMAND ARGUMENTS...: runs a guest with that command; its output and status are OUT and OUT.status.
-guest() {
-	out=$1
-	cmdline="console=ttyS0 quiet haiov.cmd=$(printf %s "$2" | base64 | tr -d '\n')"
+# works OUT COMMAND ARGUMENTS...: runs a guest with that command; its console is one of handlers.
+works() {
+	out=$1 command=$2
 	shift 2
-	timeout 300 haiov-vmm --kernel "$boot/Image" --initrd "$boot/guest.cpio" --console uer --cmdline "$cmdline" "$@" \
-		>"$out" 2>"$out.err"
-	echo $? >"$out.status"
-}
-
-is() { # FILE TEXT: the file is that one line
-	[ "$(cat "$1")" = "$2" ] || {
-		cat "$1"
-		return 1
-	}
+	guest "$out" --console uer --cmdline "$(run "$command")" "$@"
 }
 
 said() { # FILE KEY VALUE: the guest printed that line
@@ -92,7 +69,7 @@ for how in exit ioeventfd uer; do
 		cp first.img disk.img
 		mkfifo keys
 		exec 3<>keys
-		guest disk "$work" --disk disk.img --blk $how --cpus $cpus <keys &
+		works disk "$work" --disk disk.img --blk $how --cpus $cpus <keys &
 		until grep -q READY disk 2>/dev/null || [ -s disk.status ]; do usleep 50000; done
 		mmio=$(exits)
 		echo >&3
@@ -127,20 +104,20 @@ check "uer: one in ten at most, on one vCPU" [ "$exits_uer_1" -le $((exits_exit_
 check "uer: one in four at most, on three" [ "$exits_uer_3" -le $((exits_exit_3 / 4)) ]
 
 # Who may have it.
-guest mine "exec </dev/console; echo READY; read -r line" --disk disk.img --blk uer <keys &
+works mine "exec </dev/console; echo READY; read -r line" --disk disk.img --blk uer <keys &
 exec 3<>keys
 until grep -q READY mine 2>/dev/null || [ -s mine.status ]; do usleep 50000; done
-guest other "true" --disk disk.img </dev/null
+works other "true" --disk disk.img </dev/null
 check "a second VMM is refused the image" is other.err \
 	"haiov-vmm: cannot use --disk disk.img: another program has locked it; end that one, or give a copy"
 kill -9 "$(pidof haiov-vmm)"
 wait
 exec 3>&-
-guest other "true" --disk disk.img </dev/null
+works other "true" --disk disk.img </dev/null
 check "until the first is gone" is other.status 0
-guest other "true" --disk /nope </dev/null
+works other "true" --disk /nope </dev/null
 check "no image: status 1" is other.status 1
 check "no image: one sentence" grep -q "^haiov-vmm: cannot use --disk /nope: " other.err
-guest other 'echo disks=$(ls /sys/block | grep -c vd)' </dev/null
+works other 'echo disks=$(ls /sys/block | grep -c vd)' </dev/null
 check "no disk unless there is one" said other disks 0
 exit $failed

@@ -2,8 +2,8 @@
 # shellcheck shell=dash disable=SC2016
 # SPDX-License-Identifier: GPL-2.0-only
 # The console and the bench device of haiov-vmm by UER, in the host under test. Prints "ok NAME" and "not ok NAME: WHY".
-# shellcheck source=lib.sh
-. "${0%/*}/lib.sh"
+# shellcheck source=../../lib/host.sh
+. "${0%/*}/host.sh"
 
 # value PHASE NAME: a figure of a phase of the bench device.
 value() {

@@ -2,8 +2,8 @@
 # shellcheck shell=dash disable=SC2016,SC2317
 # SPDX-License-Identifier: GPL-2.0-only
 # Tries haiov-vmm, haiovctl and the haiov crate in the host under test. Prints "ok NAME" and "not ok NAME: WHY".
-# shellcheck source=lib.sh
-. "${0%/*}/lib.sh"
+# shellcheck source=../../lib/host.sh
+. "${0%/*}/host.sh"
 
 one_sentence() { # FILE BEGINNING
 	[ "$(wc -l <"$1")" = 1 ] && has "$1" "haiov-vmm: $2"

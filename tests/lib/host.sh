@@ -1,7 +1,7 @@
 #!/bin/sh
 # shellcheck shell=dash disable=SC2016,SC2034
 # SPDX-License-Identifier: GPL-2.0-only
-# What the scripts for the host under test share (sourced): which programs, checks, guests of haiov-vmm.
+# For scripts in the host under test that drive haiov-vmm: which programs, checks, guests. Source it.
 # Programs are those of the image, unless there are others beside this file.
 here=${0%/*}
 vmm=/usr/bin/haiov-vmm
