@@ -66,6 +66,17 @@ scenario_probe() {
 	stop probe
 }
 
+# standing: what there is to see of a guest whose traffic stands still.
+standing() {
+	cat $debug/vms $debug/routes $debug/harts $debug/counters
+	(cd "$vm_stats" && grep . exits wfi_exit_stat mmio_exit_* halt_*)
+	for standing_time in 1 2; do
+		vm_qmp human-monitor-command '{"command-line": "info registers"}'
+		echo "$vm_answer" | sed 's/\\r\\n/\n/g' | head -n 5
+	done
+	vm_sh 'cat /proc/interrupts; dmesg | tail -n 20; cat /tmp/load'
+}
+
 # churn SECONDS: under mixed traffic routes move ten times a second, CPUs come and go, debugfs is read, and no
 # kick is lost.
 scenario_churn() {
@@ -75,7 +86,11 @@ scenario_churn() {
 	# A little longer than the churn, which wants traffic all the while.
 	vm_tell "sh /usr/bin/load.sh 10.0.1.1 $((churn_s + 5)) >/tmp/load 2>&1"
 	moving || check "churn: traffic begins" false
-	churn $churn_s /tmp/churn tap0 net0 net1 || failed=1
+	churn $churn_s /tmp/churn tap0 net0 net1 || {
+		failed=1
+		standing | sed 's/^/# /'
+		return
+	}
 	check "churn: every netperf ends well" vm_told "$(vm_sh 'cat /tmp/load')"
 	echo "# churn: runs of netperf: $(vm_sh 'cat /tmp/load'); $(tail -n 1 $debug/vms)"
 	probe_end
