@@ -4,13 +4,13 @@
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use vm_superio::Trigger;
 
 use crate::uart::Uart;
+use crate::wait;
 
 /// Begins a command to the VMM itself, as in QEMU: Ctrl-A.
 const ESCAPE: u8 = 1;
@@ -73,10 +73,10 @@ pub fn carry_input<T: Trigger + Send + Sync, W: Write + Send, I: Read + AsFd>(
         let capacity = uart.room();
         // While the guest has no room for more, wait for it instead of for more input.
         let (readable, full) = if capacity == 0 {
-            wait(emptied.as_fd(), stop)?.then(|| emptied.read()).transpose()?;
+            wait::readable(emptied.as_fd(), stop)?.then(|| emptied.read()).transpose()?;
             (false, true)
         } else {
-            (wait(input.as_fd(), stop)?, false)
+            (wait::readable(input.as_fd(), stop)?, false)
         };
         if full {
             if stopped(stop)? {
@@ -100,18 +100,6 @@ pub fn carry_input<T: Trigger + Send + Sync, W: Write + Send, I: Read + AsFd>(
             return Ok(InputEnd::Quit);
         }
         uart.receive(&bytes);
-    }
-}
-
-/// Waits until `fd` is readable; `false` when `stop` came first.
-fn wait(fd: std::os::fd::BorrowedFd<'_>, stop: &EventFd) -> io::Result<bool> {
-    let mut fds = [PollFd::new(stop.as_fd(), PollFlags::POLLIN), PollFd::new(fd, PollFlags::POLLIN)];
-    loop {
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) => return Ok(!fds[0].any().unwrap_or(true)),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
     }
 }
 

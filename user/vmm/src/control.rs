@@ -11,13 +11,13 @@
 //! The answer is `ok`, or `error: ` and a sentence.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
+
+use crate::wait;
 
 /// Bytes of a command at most.
 const LONGEST: usize = 4200;
@@ -95,7 +95,7 @@ impl Control {
     ///
     /// The system's error when it cannot wait.
     pub fn run(&self, stop: &EventFd, mut execute: impl FnMut(Command) -> Result<(), String>) -> io::Result<()> {
-        while readable(self.listener.as_fd(), stop)? {
+        while wait::readable(self.listener.as_fd(), stop)? {
             let (stream, _) = self.listener.accept()?;
             // A connection that breaks is its user's affair.
             let _ = serve(stream, stop, &mut execute);
@@ -115,18 +115,6 @@ fn is_stale(path: &Path) -> bool {
     matches!(UnixStream::connect(path), Err(e) if e.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-/// Waits until `fd` is readable; `false` when `stop` came first.
-fn readable(fd: BorrowedFd<'_>, stop: &EventFd) -> io::Result<bool> {
-    let mut fds = [PollFd::new(stop.as_fd(), PollFlags::POLLIN), PollFd::new(fd, PollFlags::POLLIN)];
-    loop {
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) => return Ok(!fds[0].any().unwrap_or(true)),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-}
-
 /// Serves a connection to its end.
 fn serve(
     mut stream: UnixStream,
@@ -143,7 +131,7 @@ fn serve(
                 Err(why) => stream.write_all(format!("error: {why}\n").as_bytes())?,
             }
         }
-        if got.len() > LONGEST || !readable(stream.as_fd(), stop)? {
+        if got.len() > LONGEST || !wait::readable(stream.as_fd(), stop)? {
             return Ok(());
         }
         let mut part = [0; 512];

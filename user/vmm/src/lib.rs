@@ -57,6 +57,7 @@ pub mod uart;
 #[cfg(target_arch = "riscv64")]
 pub mod vcpu;
 pub mod virtio_mmio;
+mod wait;
 
 pub use error::{Error, Result};
 

@@ -13,8 +13,6 @@ use std::time::Duration;
 use haiov::uer::{Event, Handler};
 use haiov::{Device, MmioRange, Vm};
 use kvm_ioctls::{IoEventAddress, Kvm, VcpuFd, VmFd};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use vm_memory::GuestMemoryMmap;
 use vm_superio::Trigger;
@@ -37,6 +35,7 @@ use crate::snapshot::{self, State};
 use crate::uart::Uart;
 use crate::vcpu::{self, End, Vcpu};
 use crate::virtio_mmio::{self, VirtioMmio};
+use crate::wait;
 use crate::{affinity, fdt, layout, notify, sys};
 
 /// The serial port of this machine.
@@ -604,18 +603,10 @@ fn spawn_disk(disk: Arc<Disk>, close: Arc<EventFd>) -> Result<JoinHandle<()>> {
 }
 
 fn carry_interrupts(serial: &Serial, close: &EventFd) -> io::Result<()> {
-    loop {
-        let mut fds = [close.as_fd(), serial.edge().as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) => {}
-            Err(Errno::EINTR) => continue,
-            Err(errno) => return Err(errno.into()),
-        }
-        if fds[0].any().unwrap_or(true) {
-            return Ok(());
-        }
+    while wait::readable(serial.edge().as_fd(), close)? {
         // Non-blocking; several edges that nobody has seen yet are one.
         let _ = nix::unistd::read(serial.edge(), &mut [0; 8]);
         serial.interrupt();
     }
+    Ok(())
 }

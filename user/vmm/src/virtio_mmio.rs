@@ -17,8 +17,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use haiov::uer::{Caller, Device, Event, Punt, TryLock};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use serde::{Deserialize, Serialize};
 use virtio_bindings::bindings::virtio_config::{
@@ -37,6 +35,8 @@ use virtio_bindings::bindings::virtio_ring::VIRTIO_RING_F_EVENT_IDX;
 use virtio_queue::{DescriptorChain, Error as QueueError, Queue, QueueOwnedT, QueueT};
 use vm_memory::{GuestAddress, GuestMemoryMmap};
 use vm_superio::Trigger;
+
+use crate::wait;
 
 /// "virt".
 const MAGIC: u32 = 0x7472_6976;
@@ -236,21 +236,13 @@ impl<B: Backend, I: Trigger + Send + Sync> VirtioMmio<B, I> {
     ///
     /// The system's error when it cannot wait.
     pub fn run(&self, stop: &EventFd) -> io::Result<()> {
-        loop {
-            let mut fds = [stop.as_fd(), self.kick.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-            match poll(&mut fds, PollTimeout::NONE) {
-                Ok(_) => {}
-                Err(Errno::EINTR) => continue,
-                Err(errno) => return Err(errno.into()),
-            }
-            if fds[0].any().unwrap_or(true) {
-                return Ok(());
-            }
+        while wait::readable(self.kick.as_fd(), stop)? {
             // Non-blocking: whatever it holds, the queue is looked at next.
             let _ = nix::unistd::read(&self.kick, &mut [0; 8]);
             self.told.store(false, Ordering::SeqCst);
             self.serve();
         }
+        Ok(())
     }
 
     /// Serves all that is in the queue.
