@@ -274,3 +274,18 @@ void no_leak(const struct baseline *warm, unsigned int cycles)
 	check(free_kb + cycles + 4096 >= warm->free_kb, "no page leaks", "%llu kB free, were %llu",
 	      (unsigned long long)free_kb, (unsigned long long)warm->free_kb);
 }
+
+void no_vm_leak(uint64_t slab_kb, uint64_t free_kb, unsigned int vms)
+{
+	uint64_t deadline = now_us() + PATIENCE_US;
+
+	if (!memory_is_exact())
+		return;
+	while ((meminfo("SUnreclaim") > slab_kb + vms * 16 || meminfo("MemFree") + vms * 512 + 1024 < free_kb) &&
+	       now_us() < deadline)
+		sched_yield();
+	check(meminfo("SUnreclaim") <= slab_kb + vms * 16, "nor slab objects", "%llu kB, were %llu after one",
+	      (unsigned long long)meminfo("SUnreclaim"), (unsigned long long)slab_kb);
+	check(meminfo("MemFree") + vms * 512 + 1024 >= free_kb, "nor memory", "%llu kB free, were %llu after one",
+	      (unsigned long long)meminfo("MemFree"), (unsigned long long)free_kb);
+}

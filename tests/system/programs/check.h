@@ -54,6 +54,12 @@ struct baseline take_baseline(void);
 bool back_to(const struct baseline *b, const char *name);
 /* Checks that none of @cycles of something has left memory behind, where amounts of memory say anything. */
 void no_leak(const struct baseline *warm, unsigned int cycles);
+/*
+ * Checks the same of @vms killed VMs, of 2 MiB each, since @slab_kb and @free_kb were seen. The bounds are above what the
+ * system does by itself, and hold for whole VMs; small objects are what no_leak() looks for. Freeing goes
+ * on in the background.
+ */
+void no_vm_leak(uint64_t slab_kb, uint64_t free_kb, unsigned int vms);
 
 void write_file(const char *path, const char *text);
 /*

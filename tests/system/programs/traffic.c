@@ -406,20 +406,7 @@ static void do_kill(unsigned int rounds)
 	}
 	if (!left)
 		check(true, "kill -9 of a VMM leaves nothing", " ");
-	/*
-	 * A VM that stays behind has 2 MiB of memory. The bounds are above what the system does by itself,
-	 * and hold for whole VMs; small objects are what churn looks for. Freeing goes on in the background.
-	 */
-	uint64_t deadline = now_us() + PATIENCE_US;
-	if (memory_is_exact()) {
-		while ((meminfo("SUnreclaim") > slab_kb + rounds * 16 ||
-			meminfo("MemFree") + rounds * 512 + 1024 < free_kb) && now_us() < deadline)
-			sched_yield();
-		check(meminfo("SUnreclaim") <= slab_kb + rounds * 16, "nor slab objects", "%llu kB, were %llu after one",
-		      u(meminfo("SUnreclaim")), u(slab_kb));
-		check(meminfo("MemFree") + rounds * 512 + 1024 >= free_kb, "nor memory",
-		      "%llu kB free, were %llu after one", u(meminfo("MemFree")), u(free_kb));
-	}
+	no_vm_leak(slab_kb, free_kb, rounds);
 	check(open_fds() == fds, "nor files", "%u, were %u", open_fds(), fds);
 	check(flows(&t, 10), "another VM's events still flow", "one is lost");
 	check(drain(&t), "another VM's events: all that was sent was seen", "some are lost");

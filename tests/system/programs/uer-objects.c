@@ -702,7 +702,7 @@ static void do_kill(unsigned int rounds)
 {
 	struct baseline before = take_baseline();
 	unsigned int seed = 3;
-	uint64_t slab_kb = 0, free_kb = 0, deadline;
+	uint64_t slab_kb = 0, free_kb = 0;
 	bool good = true;
 
 	/* One round more: what grows once is no leak. */
@@ -741,17 +741,7 @@ static void do_kill(unsigned int rounds)
 	}
 	if (good)
 		check(true, "guests run well until then", " ");
-	/* Bounds that hold for whole VMs; small objects are what churn looks for. Freeing goes on in the background. */
-	deadline = now_us() + PATIENCE_US;
-	if (memory_is_exact()) {
-		while ((meminfo("SUnreclaim") > slab_kb + rounds * 16 ||
-			meminfo("MemFree") + rounds * 512 + 1024 < free_kb) && now_us() < deadline)
-			sched_yield();
-		check(meminfo("SUnreclaim") <= slab_kb + rounds * 16, "nor slab objects", "%llu kB, were %llu after one",
-		      u(meminfo("SUnreclaim")), u(slab_kb));
-		check(meminfo("MemFree") + rounds * 512 + 1024 >= free_kb, "nor memory",
-		      "%llu kB free, were %llu after one", u(meminfo("MemFree")), u(free_kb));
-	}
+	no_vm_leak(slab_kb, free_kb, rounds);
 	check(open_fds() == before.fds, "files are back to the start", "%u, were %u", open_fds(), before.fds);
 }
 
