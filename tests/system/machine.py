@@ -23,11 +23,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parents[1]
 sys.path.insert(0, str(TOP / "tools/bench"))
-from bench import load_run  # noqa: E402
+import bench  # noqa: E402
 
 STEP, STATUS = "====step ", "====status "
 
-RUN = load_run()
+RUN = bench.load_run()
 
 # The debug kernel takes a quarter of an hour to build and runs these tests many times slower.
 DEBUG_KERNEL = os.environ.get("DEBUG_KERNEL", "") not in ("", "0")
@@ -38,8 +38,11 @@ def made(name):
     """A path that the build knows (make print-NAME), or its override from the environment."""
     if os.environ.get(name):
         return os.environ[name]
-    return subprocess.run(["make", "-s", "-C", str(TOP), "print-" + name], check=True,
-                          stdout=subprocess.PIPE, text=True).stdout.strip()
+    return bench.made(name)
+
+
+# What the scripts that drive a guest of QEMU source.
+QEMU_GUEST = (TOP / "tools/bench/qemu-guest.sh", HERE / "programs/qemu-checks.sh")
 
 
 def soak_seconds():
@@ -182,7 +185,7 @@ class Session:
 def vhost_session(tap):
     """A session that can run the scenarios of programs/vhost.sh; see vhost_scenario()."""
     session = Session(tap)
-    for path in (*HERE.glob("programs/vhost*.sh"), HERE / "programs/load.sh", TOP / "tools/bench/qemu-guest.sh"):
+    for path in (*HERE.glob("programs/vhost*.sh"), HERE / "programs/load.sh", *QEMU_GUEST):
         shutil.copy(path, session.extra)
     return session
 

@@ -43,6 +43,12 @@ def load_run():
     return module
 
 
+def made(name):
+    """A path that the build knows (make print-NAME)."""
+    return subprocess.run([str(TOP / "tools/build/print"), name], check=True, stdout=subprocess.PIPE,
+                          text=True).stdout.strip()
+
+
 def size():
     """How much to measure: "quick" or "full"."""
     value = os.environ.get("BENCH_SIZE", "quick")

@@ -88,23 +88,12 @@ vm_start() {
 	vm_ready
 }
 
-# vm_sh COMMAND: runs a command line in the guest; its output, and its status.
-vm_sh() {
-	echo "$1" >&5
-	while vm_line; do
-		case $vm_said in
-		"::done "*) return "${vm_said#::done }" ;;
-		*) echo "$vm_said" ;;
-		esac
-	done
-	return 99
-}
-
-# vm_tell COMMAND: the same, without waiting; vm_told waits.
+# vm_tell COMMAND: runs a command line in the guest, without waiting; vm_told waits for its end.
 vm_tell() {
 	echo "$1" >&5
 }
 
+# vm_told: the output of the command, and its status.
 vm_told() {
 	while vm_line; do
 		case $vm_said in
@@ -113,6 +102,12 @@ vm_told() {
 		esac
 	done
 	return 99
+}
+
+# vm_sh COMMAND: runs a command line in the guest; its output, and its status.
+vm_sh() {
+	vm_tell "$1"
+	vm_told
 }
 
 # vm_qmp COMMAND [ARGUMENTS]: one command of QEMU's monitor, its arguments as JSON. The answer in

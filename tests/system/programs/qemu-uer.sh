@@ -6,20 +6,10 @@
 vm_files=$1
 # shellcheck source=../../../tools/bench/qemu-guest.sh
 . "$(dirname "$0")/qemu-guest.sh"
-failed=0
+# shellcheck source=qemu-checks.sh
+. "$(dirname "$0")/qemu-checks.sh"
 serial='-global serial-mm.uer=on'
 lines=2000
-
-# check NAME TEST [WHY]: one check; TEST is a shell condition.
-check() {
-	if eval "$2"; then
-		echo "ok $1"
-	else
-		echo "not ok $1: $2 (${3:-})"
-		sed 's/^/# qemu: /' $vm/err
-		failed=1
-	fi
-}
 
 start() {
 	name=$1
@@ -177,9 +167,6 @@ scenario_virtio() {
 	stop virtio
 }
 
-# No IMSIC: QEMU does not save the one in the kernel.
-migratable='-M virt,aia=none -accel kvm,kernel-irqchip=off'
-
 # migrate NAME OPTION...: a guest that prints, and a disk, move to a QEMU with these options.
 migrate() {
 	what=$1
@@ -190,28 +177,10 @@ migrate() {
 	disk='-drive if=none,id=d0,file=/tmp/disk,format=raw,file.locking=off -device virtio-blk-device,id=b0,drive=d0'
 	start "$what" $serial $disk,uer=on
 	vm_tell "seq 1 $lines"
-	exec 3<>$vm/mon.in 4<>$vm/mon.out 9<>$vm/con.out
-	source_shell=$vm_shell
-	vm=/tmp/vm-destination
-	rm -f /tmp/migrate
-	vm_launch -incoming unix:/tmp/migrate "$@"
-	until [ -S /tmp/migrate ] || ! kill -0 $vm_shell; do usleep 20000; done
-	vm_pid=$(cat $vm/pid)
-	vm_stats=$(echo /sys/kernel/debug/kvm/"$vm_pid"-*)
-	vm_qmp qmp_capabilities
-	echo '{"execute": "migrate", "arguments": {"uri": "unix:/tmp/migrate"}}' >&3
-	migrated=active
-	until [ $migrated = completed ] || [ $migrated = failed ]; do
-		usleep 50000
-		echo '{"execute": "query-migrate"}' >&3
-		while read -r -t $vm_patience_s said <&4; do
-			case $said in *'"status":'*) break ;; esac
-		done
-		migrated=$(echo "$said" | sed -n 's/.*"status": "\([a-z-]*\)".*/\1/p')
-		: "${migrated:=active}"
-	done
-	check "$what: completed" '[ $migrated = completed ]' "$said"
-	echo '{"execute": "quit"}' >&3
+	exec 9<>$vm/con.out
+	migrate_to destination "$@"
+	check "$what: completed" '[ $migrated = completed ]' "$source_answer"
+	source_qmp quit
 	wait $source_shell
 	# The source's part ends anywhere in a line.
 	cat <&9 >/tmp/part &

@@ -3,41 +3,6 @@
 # shellcheck disable=SC2016,SC2034,SC2046,SC2086,SC2154,SC3045 # as vhost.sh, which sources this
 # Scenarios of vhost.sh: guests that move.
 
-# No IMSIC: QEMU does not save the one in the kernel. The return path tells the source of a failure.
-migratable='-M virt,aia=none -accel kvm,kernel-irqchip=off -global migration.x-return-path=on'
-
-# The source's monitor, while vm_qmp speaks to the destination.
-source_qmp() {
-	echo "{\"execute\": \"$1\"${2:+, \"arguments\": $2}}" >&3
-	while read -r -t $vm_patience_s source_answer <&4; do
-		case $source_answer in
-		*'"return":'* | *'"error":'*) return ;;
-		esac
-	done
-}
-
-# migrate_to QEMU-OPTION...: starts a destination with these options and moves the guest there; from then on
-# vm_* is about the destination. The result in $migrated: completed or failed.
-migrate_to() {
-	exec 3<>$vm/mon.in 4<>$vm/mon.out
-	source_shell=$vm_shell
-	vm=/tmp/vm-$1
-	shift
-	rm -f /tmp/migrate
-	vm_launch -incoming unix:/tmp/migrate "$@"
-	until [ -S /tmp/migrate ] || ! kill -0 $vm_shell; do usleep 20000; done
-	vm_pid=$(cat $vm/pid)
-	vm_stats=$(echo /sys/kernel/debug/kvm/"$vm_pid"-*)
-	vm_qmp qmp_capabilities
-	source_qmp migrate '{"uri": "unix:/tmp/migrate"}'
-	migrated=active
-	until [ $migrated = completed ] || [ $migrated = failed ]; do
-		source_qmp query-migrate
-		migrated=$(echo "$source_answer" | sed -n 's/.*"status": "\([a-z-]*\)".*/\1/p')
-		usleep 50000
-	done
-}
-
 # A guest moves under load.
 scenario_migrate() {
 	vm_machine=$migratable

@@ -6,22 +6,12 @@
 vm_files=$1
 # shellcheck source=../../../tools/bench/qemu-guest.sh
 . "$(dirname "$0")/qemu-guest.sh"
+# shellcheck source=qemu-checks.sh
+. "$(dirname "$0")/qemu-checks.sh"
 vm_programs='/extra/probe /extra/load.sh'
 debug=/sys/kernel/debug/haiov
-failed=0
 # The tap that the guest's packets come in by.
 tap=tap0
-
-# check NAME TEST [WHY]: one check; TEST is a shell condition.
-check() {
-	if eval "$2"; then
-		echo "ok $1"
-	else
-		echo "not ok $1: $2 (${3:-})"
-		sed 's/^/# qemu: /' $vm/err
-		failed=1
-	fi
-}
 
 net() {
 	echo "-netdev tap,id=n0,ifname=tap0,script=no,downscript=no,vhost=${2:-on} -device $1,id=net0,netdev=n0"
