@@ -18,16 +18,6 @@ tap() { # NUMBER VHOST OPTIONS
 	echo "-netdev tap,id=n$1,ifname=tap$1,script=no,downscript=no,vhost=$2 -device virtio-net-pci,romfile=,id=net$1,netdev=n$1,$3"
 }
 
-pin() { # COMM CPU: a thread of QEMU
-	for pin_file in /proc/"$vm_pid"/task/*/comm; do
-		read -r pin_comm <"$pin_file"
-		# shellcheck disable=SC2254 # it is a pattern
-		case $pin_comm in
-		$1) pin_tid=${pin_file%/comm} && taskset -p -c "$2" "${pin_tid##*/}" >/dev/null || exit 1 ;;
-		esac
-	done
-}
-
 # take PREFIX: the counters, without starting a process.
 take() {
 	read -r now _ </proc/uptime
@@ -92,9 +82,7 @@ for n in 0 1 2; do
 	ip addr add "10.0.$n.1/24" dev tap$n && ip link set tap$n up &&
 		vm_sh "ip addr add 10.0.$n.2/24 dev eth$n && ip link set eth$n up" || exit 1
 done
-pin 'qemu*' $main_cpu
-pin 'CPU 0/KVM' $vcpu_cpu
-pin 'vhost-*' $worker_cpu
+vm_pin 'qemu*' $main_cpu && vm_pin 'CPU 0/KVM' $vcpu_cpu && vm_pin 'vhost-*' $worker_cpu || exit 1
 taskset -c $server_cpu netserver >/dev/null || exit 1
 
 round=1

@@ -164,3 +164,28 @@ veic() {
 field() {
 	sed -n "s/.*\\b$1=\\([^ ]*\\).*/\\1/p"
 }
+
+# vm_pin COMM CPU: the threads of QEMU, and those of the kernel that work for it, whose name fits the pattern.
+vm_pin() {
+	for vm_comm_file in /proc/"$vm_pid"/task/*/comm; do
+		read -r vm_comm <"$vm_comm_file"
+		# shellcheck disable=SC2254 # it is a pattern
+		case $vm_comm in
+		$1) vm_tid=${vm_comm_file%/comm} && taskset -p -c "$2" "${vm_tid##*/}" >/dev/null || return 1 ;;
+		esac
+	done
+}
+
+# vm_find_serial: the path of the serial port in $vm_serial. A board makes it, so that it has no name of its own.
+vm_find_serial() {
+	vm_qmp qom-list '{"path": "/machine/unattached"}'
+	# shellcheck disable=SC2034 # for who calls this
+	vm_serial=/machine/unattached/$(echo "$vm_answer" | tr '{' '\n' |
+		sed -n 's/.*"name": "\(device[^"]*\)", "type": "child<serial-mm>".*/\1/p')
+}
+
+# vm_uer_counter PATH NAME: what handlers have counted for a device: loads, stores, punts.
+vm_uer_counter() {
+	vm_qmp qom-get "{\"path\": \"$1\", \"property\": \"uer-$2\"}"
+	echo "$vm_answer" | sed -n 's/.*"return": \([0-9]*\).*/\1/p'
+}

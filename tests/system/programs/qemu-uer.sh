@@ -44,21 +44,9 @@ run() {
 	printed $2
 }
 
-# find_serial: the path of the serial port in $port. A board makes it, so that it has no name of its own.
-find_serial() {
-	vm_qmp qom-list '{"path": "/machine/unattached"}'
-	port=/machine/unattached/$(echo "$vm_answer" | tr '{' '\n' | sed -n 's/.*"name": "\(device[^"]*\)", "type": "child<serial-mm>".*/\1/p')
-}
-
-# counter PATH NAME: what handlers have counted for a device.
-counter() {
-	vm_qmp qom-get "{\"path\": \"$1\", \"property\": \"uer-$2\"}"
-	echo "$vm_answer" | sed -n 's/.*"return": \([0-9]*\).*/\1/p'
-}
-
 # counters PATH: the counts of a device in $loads, $stores, $punts, and $exits to QEMU, since the last call.
 counters() {
-	now_loads=$(counter $1 loads) now_stores=$(counter $1 stores) now_punts=$(counter $1 punts)
+	now_loads=$(vm_uer_counter $1 loads) now_stores=$(vm_uer_counter $1 stores) now_punts=$(vm_uer_counter $1 punts)
 	now_exits=$(kvm_stat mmio_exit_user)
 	loads=$((now_loads - ${was_loads:-0})) stores=$((now_stores - ${was_stores:-0}))
 	punts=$((now_punts - ${was_punts:-0})) exits=$((now_exits - ${was_exits:-0}))
@@ -86,11 +74,11 @@ scenario_exact() {
 
 scenario_serial() {
 	start serial $serial -smp 2
-	find_serial
-	counters $port
+	vm_find_serial
+	counters $vm_serial
 	check "serial: handlers serve it while the guest boots" '[ $stores -gt 0 ] && [ $loads -gt 0 ]' "$seen"
 	run "yes hello,world | head -n $lines" /tmp/lines
-	counters $port
+	counters $vm_serial
 	echo "# $lines lines: $seen"
 	check "serial: all lines arrive" '[ "$(grep -c "^hello,world$" /tmp/lines)" = $lines ] && [ "$(wc -l </tmp/lines)" = $lines ]' "$(sort /tmp/lines | uniq -c | head)"
 	bytes=$((lines * 13))
@@ -102,15 +90,15 @@ scenario_serial() {
 	for round in 1 2 3; do
 		check "serial: what is typed arrives ($round)" '[ "$(vm_sh "echo $typed")" = "$typed" ]'
 	done
-	counters $port
+	counters $vm_serial
 	vm_qmp stop
-	counters $port
+	counters $vm_serial
 	vm_qmp cont
 	check "serial: goes on after a pause" '[ "$(vm_sh "echo on")" = on ]'
 	vm_qmp system_reset
 	vm_reset=$(while vm_line; do [ "$vm_said" = ::ready ] && echo ready && break; done)
 	check "serial: goes on after a reset" '[ "$vm_reset" = ready ] && [ "$(vm_sh "echo on")" = on ]'
-	counters $port
+	counters $vm_serial
 	check "serial: by handlers" '[ $stores -gt 0 ]' "$seen"
 	stop serial
 }
@@ -118,10 +106,10 @@ scenario_serial() {
 # Both vCPUs of a guest write at once; nothing may be lost, whatever the order.
 scenario_contention() {
 	start contention $serial -smp 2
-	find_serial
+	vm_find_serial
 	run "for i in 1 2; do (yes line\$i | head -n $lines >/dev/console) & done; (n=0; while [ \$n -lt 300 ]; do n=\$((n + 1)); cat /proc/tty/driver/serial >/dev/null; done) & wait" /tmp/lines
 	check "contention: all lines arrive" '[ "$(grep -c "^line[12]$" /tmp/lines)" = $((2 * lines)) ]' "$(sort /tmp/lines | uniq -c | sort -rn | head -n 5)"
-	counters $port
+	counters $vm_serial
 	echo "# $seen"
 	stop contention
 }
@@ -131,9 +119,9 @@ scenario_blocked() {
 	start blocked $serial
 	vm_tell "seq 1 20000"
 	# It is stuck when it prints no more.
-	find_serial
-	counters $port
-	while counters $port && [ $stores != 0 ]; do sleep 1; done
+	vm_find_serial
+	counters $vm_serial
+	while counters $vm_serial && [ $stores != 0 ]; do sleep 1; done
 	check "blocked: a pipe holds less" '[ $was_stores -lt 120000 ]' $was_stores
 	rm -f /tmp/lines
 	printed /tmp/lines
@@ -197,8 +185,8 @@ migrate() {
 scenario_migrate() {
 	disk='-drive if=none,id=d0,file=/tmp/disk,format=raw,file.locking=off -device virtio-blk-device,id=b0,drive=d0'
 	migrate "migrate" $serial $disk,uer=on
-	find_serial
-	counters $port
+	vm_find_serial
+	counters $vm_serial
 	check "migrate: by handlers" '[ $stores -gt 0 ]' "$seen"
 	stop migrate
 }
