@@ -61,7 +61,7 @@ PROGRAMS = {
     "ioctls": ("check.c", "ioctls.c"),
     "probe": ("check.c", "live.c", "probe.c"),
     "traffic": ("check.c", "guest.c", "haiov.c", "payload.S", "traffic.c"),
-    "uer": ("check.c", "uer.c", "uer-entry.S", "uer-features.c", "uer-guest.S", "uer-handler.c", "uer-soak.c", "uer-vm.c"),
+    "uer": ("check.c", "uer.c", "uer-entry.S", "uer-features.c", "uer-guest.S", "uer-handler.c", "uer-soak.c", "uer-trace.c", "uer-vm.c"),
     "uer-console": ("check.c", "uer-console.c"),
     "uer-objects": ("check.c", "guest.c", "haiov.c", "payload.S", "uer-objects.c", "uer-objects-guest.S", "uer-objects-handler.S"),
 }

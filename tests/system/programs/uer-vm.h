@@ -120,6 +120,8 @@ void on_signal(int signal);
 void steal_time(uint64_t milliseconds);
 void dirty(uint64_t times);
 void walk(uint64_t unused);
+/* uer-trace.c */
+void trace(uint64_t rounds);
 /* and uer-soak.c */
 void soak(uint64_t seconds);
 

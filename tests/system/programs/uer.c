@@ -785,7 +785,7 @@ int main(int argc, char **argv)
 		{ "basic", basic, 1000 }, { "punt", punt, 1000 }, { "faults", faults, 50 }, { "endings", endings, 1 },
 		{ "budget", budget, 2 }, { "ecalls", ecalls, 100 }, { "signals", signals, 150 }, { "clear", clear, 50 },
 		{ "ranges", ranges, 100 }, { "migrate", migrate, 3000 }, { "kill", kill_it, 20 }, { "process", process, 3 }, { "soak", soak, 600 },
-		{ "steal", steal_time, 2000 }, { "dirty", dirty, 2 }, { "walk", walk, 1 },
+		{ "steal", steal_time, 2000 }, { "dirty", dirty, 2 }, { "walk", walk, 1 }, { "trace", trace, 100 },
 	};
 
 	for (size_t i = 0; argc > 1 && i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
