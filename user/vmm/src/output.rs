@@ -106,16 +106,19 @@ impl<W: Write> Output<W> {
         // Either the thread sees the byte before it sleeps, or this sees that it sleeps.
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed) {
-            self.rouse(caller);
+            self.rouse(|| self.wake.signal(caller).is_ok());
         }
         true
     }
 
+    /// Wakes the thread; `signal` says whether it could.
     #[cold]
-    fn rouse(&self, caller: Caller<'_>) {
-        // A refusal leaves the thread asleep, so that the next byte tries again.
-        if self.wake.signal(caller).is_ok() {
-            self.asleep.store(false, Ordering::Relaxed);
+    fn rouse(&self, signal: impl FnOnce() -> bool) {
+        // First, since the thread may sleep again as soon as it is signaled.
+        self.asleep.store(false, Ordering::Relaxed);
+        if !signal() {
+            // It sleeps on, so that the next byte tries again.
+            self.asleep.store(true, Ordering::Relaxed);
         }
     }
 
@@ -222,6 +225,26 @@ mod tests {
             thread.join().unwrap().unwrap();
         });
         assert!(output.writer.into_inner().unwrap() == sent);
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_again_at_once_is_woken_again() {
+        let output = Output::new(Vec::new()).unwrap();
+        output.asleep.store(true, Ordering::Relaxed);
+        output.rouse(|| {
+            // Woken, it has written everything and sleeps, before whoever woke it goes on.
+            assert!(!output.asleep.swap(true, Ordering::Relaxed));
+            true
+        });
+        assert!(output.asleep.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn a_thread_that_cannot_be_woken_is_tried_again() {
+        let output = Output::new(Vec::new()).unwrap();
+        output.asleep.store(true, Ordering::Relaxed);
+        output.rouse(|| false);
+        assert!(output.asleep.load(Ordering::Relaxed));
     }
 
     #[test]
