@@ -13,7 +13,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use haiov::uer::{Caller, Device, Event, Punt, TryLock};
@@ -240,6 +240,8 @@ impl<B: Backend, I: Trigger + Send + Sync> VirtioMmio<B, I> {
             // Non-blocking: whatever it holds, the queue is looked at next.
             let _ = nix::unistd::read(&self.kick, &mut [0; 8]);
             self.told.store(false, Ordering::SeqCst);
+            // Whoever still saw that the thread is told has put its request where this looks next.
+            fence(Ordering::SeqCst);
             self.serve();
         }
         Ok(())
