@@ -4,6 +4,11 @@
 
 use crate::{
     bound::BoundVm,
+    context::{
+        self,
+        Context,
+        Params, //
+    },
     copy_in::Reply,
     eventfd::EventFd,
     ids::{
@@ -15,7 +20,10 @@ use crate::{
         MmioRange,
         Range, //
     },
-    route::Route,
+    route::{
+        Route,
+        Target, //
+    },
     signal::Signal,
     table,
     uapi::*,
@@ -23,7 +31,10 @@ use crate::{
     vcpu::Vcpu,
     veic::controller, //
 };
-use core::mem::size_of;
+use core::mem::{
+    offset_of,
+    size_of, //
+};
 use kernel::{
     prelude::*,
     sync::{
@@ -61,6 +72,7 @@ pub(crate) struct Counts {
     vcpus: Atomic<u32>,
     mmio_ranges: Atomic<u32>,
     signals: Atomic<u32>,
+    contexts: Atomic<u32>,
 }
 
 impl Counts {
@@ -71,6 +83,7 @@ impl Counts {
             vcpus: Atomic::new(0),
             mmio_ranges: Atomic::new(0),
             signals: Atomic::new(0),
+            contexts: Atomic::new(0),
         }
     }
 
@@ -94,6 +107,10 @@ impl Counts {
         self.signals.load(Relaxed)
     }
 
+    pub(crate) fn contexts(&self) -> u32 {
+        self.contexts.load(Relaxed)
+    }
+
     fn of(&self, object: &Object) -> &Atomic<u32> {
         match object {
             Object::Vm(_) => &self.vms,
@@ -101,15 +118,17 @@ impl Counts {
             Object::Vcpu(_) => &self.vcpus,
             Object::MmioRange(_) => &self.mmio_ranges,
             Object::Signal(_) => &self.signals,
+            Object::Context(_) => &self.contexts,
         }
     }
 }
 
-/// An object of a file descriptor; dropping it undoes what it is in the hardware. A VM is dropped
-/// after all others, which are its leaves.
+/// An object of a file descriptor; dropping it undoes what it is in the hardware. VMs and contexts are
+/// dropped after all others, which are their leaves.
 pub(crate) enum Object {
     Vm(Arc<BoundVm>),
     Route(PlacedRoute),
+    Context(SeatedContext),
     // The fields of these are there to be dropped.
     Vcpu(#[expect(dead_code)] Vcpu),
     MmioRange(#[expect(dead_code)] MmioRange),
@@ -119,7 +138,7 @@ pub(crate) enum Object {
 impl Object {
     /// Whether no other object depends on objects of this kind.
     pub(crate) fn is_leaf(&self) -> bool {
-        !matches!(self, Self::Vm(_))
+        !matches!(self, Self::Vm(_) | Self::Context(_))
     }
 
     fn route(&self) -> Option<&Arc<Route>> {
@@ -148,6 +167,15 @@ impl Drop for PlacedRoute {
     }
 }
 
+/// A context that has its seat.
+pub(crate) struct SeatedContext(Arc<Context>);
+
+impl Drop for SeatedContext {
+    fn drop(&mut self) {
+        self.0.veic().remove_context(&self.0);
+    }
+}
+
 fn zero(field: u32) -> Result {
     if field == 0 {
         Ok(())
@@ -170,6 +198,22 @@ fn uer() -> Result {
         Ok(())
     } else {
         Err(EOPNOTSUPP)
+    }
+}
+
+/// Fails with `EOPNOTSUPP` where there can be no contexts.
+fn hcs() -> Result {
+    if controller()?.has_contexts() {
+        Ok(())
+    } else {
+        Err(EOPNOTSUPP)
+    }
+}
+
+fn find_context(objects: &IdTable<Object>, id: u64) -> Result<&Arc<Context>> {
+    match objects.get(Id::from_raw(id))? {
+        Object::Context(context) => Ok(&context.0),
+        _ => Err(ENOENT),
     }
 }
 
@@ -221,6 +265,9 @@ impl Command for haiov_info {
             if uer::present() {
                 self.features |= u64::from(HAIOV_FEATURE_UER);
             }
+            if veic.has_contexts() {
+                self.features |= u64::from(HAIOV_FEATURE_HCS);
+            }
             self.nr_harts = cap.harts;
             self.nr_veiids = cap.veiids.into();
             self.cache_entries = cap.cache_entries;
@@ -243,6 +290,9 @@ impl Command for haiov_destroy {
 
         match objects.get(id) {
             Ok(Object::Vm(vm)) if vm.vm().has_leaves() => return Err(EBUSY),
+            Ok(Object::Context(context)) if context.0.nr_routes().load(Relaxed) != 0 => {
+                return Err(EBUSY)
+            }
             Ok(_) => {}
             // Objects can outlive the hardware, and are destroyed as ever.
             Err(err) => return Err(controller().err().unwrap_or(err)),
@@ -301,14 +351,19 @@ impl Command for haiov_vm_query {
 
 impl Command for haiov_route_add {
     const NUMBER: u32 = HAIOV_CMD_ROUTE_ADD;
-    const MIN_SIZE: usize = size_of::<Self>();
+    const MIN_SIZE: usize = offset_of!(Self, context_id);
 
     fn check(&self) -> Result {
-        zero(self.flags & !HAIOV_ROUTE_CPU)?;
+        zero(self.flags & !(HAIOV_ROUTE_CPU | HAIOV_ROUTE_CONTEXT))?;
         zero(self.__reserved)?;
         match self.given_cpu() {
-            Some(_) => Ok(()),
-            None => zero(self.cpu),
+            Some(_) => {}
+            None => zero(self.cpu)?,
+        }
+        match self.to_context() {
+            true if self.eventfd != 0 || self.given_cpu().is_some() => Err(EINVAL),
+            false if self.context_id != 0 => Err(EINVAL),
+            _ => Ok(()),
         }
     }
 
@@ -316,10 +371,19 @@ impl Command for haiov_route_add {
         controller()?;
         let vm = find_vm(objects, self.vm_id)?.vm().clone();
         let veic = vm.veic().clone();
-        let eventfd = EventFd::from_fd(self.eventfd)?;
+        let target = if self.to_context() {
+            let context = find_context(objects, self.context_id)?.clone();
+            // Both are of this file descriptor, but a controller may have come and gone between them.
+            if !Arc::ptr_eq(context.veic(), &veic) {
+                return Err(EOPNOTSUPP);
+            }
+            Target::Context(context)
+        } else {
+            Target::EventFd(EventFd::from_fd(self.eventfd)?)
+        };
 
         create(objects, counts, |id| {
-            let route = veic.add_route(&vm, self.veirq, eventfd, self.given_cpu())?;
+            let route = veic.add_route(&vm, self.veirq, target, self.given_cpu())?;
             let route = PlacedRoute(route);
             let (veiid, cpu) = veic.locate_route(&route.0)?;
             self.out_route_id = id.as_raw();
@@ -334,6 +398,10 @@ impl Command for haiov_route_add {
 impl haiov_route_add {
     fn given_cpu(&self) -> Option<u32> {
         (self.flags & HAIOV_ROUTE_CPU != 0).then_some(self.cpu)
+    }
+
+    fn to_context(&self) -> bool {
+        self.flags & HAIOV_ROUTE_CONTEXT != 0
     }
 }
 
@@ -450,5 +518,89 @@ impl Command for haiov_signal_add {
             reply.send(&self)?;
             Ok(Object::Signal(signal))
         })
+    }
+}
+
+impl Command for haiov_context_create {
+    const NUMBER: u32 = HAIOV_CMD_CONTEXT_CREATE;
+    const MIN_SIZE: usize = size_of::<Self>();
+
+    fn check(&self) -> Result {
+        zero(self.flags & !(HAIOV_CONTEXT_CPU | HAIOV_CONTEXT_ANY))?;
+        match self.given_cpu() {
+            Some(_) => Ok(()),
+            None => zero(self.cpu),
+        }
+    }
+
+    fn execute(mut self, objects: &mut IdTable<Object>, counts: &Counts, reply: &Reply) -> Result {
+        hcs()?;
+        let veic = controller()?;
+        if self.budget_us > HAIOV_BUDGET_MAX_US {
+            return Err(EINVAL);
+        }
+        let params = Params {
+            entry: self.entry,
+            data: self.data,
+            budget_us: self.budget_us,
+            any: self.flags & HAIOV_CONTEXT_ANY != 0,
+        };
+        if params.any && !context::may_interrupt_all() {
+            return Err(EPERM);
+        }
+
+        create(objects, counts, |id| {
+            let context = SeatedContext(veic.create_context(self.given_cpu(), &params)?);
+            let seat = context.0.seat();
+            self.out_context_id = id.as_raw();
+            self.out_veiid = seat.index().into();
+            self.out_cpu = seat.hart.cpu();
+            reply.send(&self)?;
+            Ok(Object::Context(context))
+        })
+    }
+}
+
+impl haiov_context_create {
+    fn given_cpu(&self) -> Option<u32> {
+        (self.flags & HAIOV_CONTEXT_CPU != 0).then_some(self.cpu)
+    }
+}
+
+impl haiov_context_wait {
+    /// Finds the context that the calling thread is to park in.
+    pub(crate) fn find(&self, objects: &IdTable<Object>) -> Result<Arc<Context>> {
+        zero(self.flags)?;
+        hcs()?;
+        find_context(objects, self.context_id).cloned()
+    }
+}
+
+impl Command for haiov_context_query {
+    const NUMBER: u32 = HAIOV_CMD_CONTEXT_QUERY;
+    const MIN_SIZE: usize = size_of::<Self>();
+
+    fn check(&self) -> Result {
+        zero(self.flags)?;
+        zero(self.__reserved)
+    }
+
+    fn execute(mut self, objects: &mut IdTable<Object>, _: &Counts, reply: &Reply) -> Result {
+        hcs()?;
+        let context = find_context(objects, self.context_id)?;
+        let seat = context.seat();
+        let stats = context.stats();
+
+        self.out_cpu = seat.hart.cpu();
+        self.out_veiid = seat.index().into();
+        self.out_nr_routes = context.nr_routes().load(Relaxed);
+        self.out_parked = seat.hart.is_enabled(seat.index()).into();
+        self.out_pending = seat.hart.is_pending(seat.index()).into();
+        self.out_doorbells = stats.doorbells;
+        self.out_faults = stats.faults;
+        self.out_preempted = stats.preempted;
+        self.out_expired = stats.expired;
+        self.out_interrupted = stats.interrupted;
+        reply.send(&self)
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Files {
     mmio: File<Arc<Veic>>,
     #[pin]
     signals: File<Arc<Veic>>,
+    #[pin]
+    contexts: File<Arc<Veic>>,
     dir: Dir,
 }
 
@@ -46,6 +48,7 @@ impl Files {
             harts <- dir.read_callback_file(c"harts", veic.clone(), &harts),
             mmio <- dir.read_callback_file(c"mmio", veic.clone(), &mmio),
             signals <- dir.read_callback_file(c"signals", veic.clone(), &signals),
+            contexts <- dir.read_callback_file(c"contexts", veic.clone(), &contexts),
             dir,
         })
     }
@@ -85,7 +88,7 @@ fn routes(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
             "vmid={} veirq={} hart={} cpu={} veiid={} pending={} delivered={} fallbacks={} \
-             throttled={}",
+             throttled={} target={}",
             route.vm().vmid(),
             route.veirq(),
             hart.index(),
@@ -95,6 +98,10 @@ fn routes(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             route.delivered(),
             route.fallbacks(),
             route.throttled(),
+            match route.context() {
+                Some(_) => "context",
+                None => "eventfd",
+            },
         )
     })
 }
@@ -141,5 +148,30 @@ fn signals(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 signaled,
             )
         })
+    })
+}
+
+fn contexts(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    veic.for_each_context(|context| {
+        let seat = context.seat();
+        let stats = context.stats();
+
+        writeln!(
+            f,
+            "hart={} cpu={} veiid={} pid={} parked={} pending={} routes={} doorbells={} faults={} \
+             preempted={} expired={} interrupted={}",
+            seat.hart.index(),
+            seat.hart.cpu(),
+            seat.index(),
+            context.pid(),
+            u8::from(seat.hart.is_enabled(seat.index())),
+            u8::from(seat.hart.is_pending(seat.index())),
+            context.nr_routes().load(Relaxed),
+            stats.doorbells,
+            stats.faults,
+            stats.preempted,
+            stats.expired,
+            stats.interrupted,
+        )
     })
 }

@@ -43,7 +43,7 @@ pub(crate) struct DeviceFile {
 /// One row of [`COMMANDS`].
 struct Row {
     ioctl: u32,
-    run: fn(&DeviceFile, UserPtr) -> Result,
+    run: fn(&DeviceFile, UserPtr) -> Result<isize>,
 }
 
 const fn row<C: Command>() -> Row {
@@ -65,13 +65,29 @@ const COMMANDS: &[Row] = &[
     row::<uapi::haiov_vcpu_create>(),
     row::<uapi::haiov_mmio_add>(),
     row::<uapi::haiov_signal_add>(),
+    row::<uapi::haiov_context_create>(),
+    Row {
+        ioctl: _IO(uapi::HAIOV_TYPE, uapi::HAIOV_CMD_CONTEXT_WAIT),
+        run: wait,
+    },
+    row::<uapi::haiov_context_query>(),
 ];
 
 /// Reads the argument of a command, checks it, and executes the command.
-fn run<C: Command>(file: &DeviceFile, arg: UserPtr) -> Result {
+fn run<C: Command>(file: &DeviceFile, arg: UserPtr) -> Result<isize> {
     let (command, reply) = copy_in::read::<C>(arg, C::MIN_SIZE)?;
     command.check()?;
-    command.execute(&mut file.objects.lock(), &file.counts, &reply)
+    command.execute(&mut file.objects.lock(), &file.counts, &reply)?;
+    Ok(0)
+}
+
+/// The command that sleeps for as long as it likes, and so without the lock.
+fn wait(file: &DeviceFile, arg: UserPtr) -> Result<isize> {
+    let size = core::mem::size_of::<uapi::haiov_context_wait>();
+    let (command, _) = copy_in::read::<uapi::haiov_context_wait>(arg, size)?;
+    let context = command.find(&file.objects.lock())?;
+    context.wait()?;
+    Ok(0)
 }
 
 #[vtable]
@@ -91,20 +107,20 @@ impl MiscDevice for DeviceFile {
     fn ioctl(this: Pin<&Self>, _: &File, cmd: u32, arg: usize) -> Result<isize> {
         let row = COMMANDS.iter().find(|row| row.ioctl == cmd).ok_or(ENOTTY)?;
 
-        (row.run)(this.get_ref(), UserPtr::from_addr(arg))?;
-        Ok(0)
+        (row.run)(this.get_ref(), UserPtr::from_addr(arg))
     }
 
     fn show_fdinfo(this: Pin<&Self>, m: &SeqFile, _: &File) {
         seq_print!(
             m,
             "haiov-vms:\t{}\nhaiov-routes:\t{}\nhaiov-vcpus:\t{}\nhaiov-mmio-ranges:\t{}\n\
-             haiov-signals:\t{}\n",
+             haiov-signals:\t{}\nhaiov-contexts:\t{}\n",
             this.counts.vms(),
             this.counts.routes(),
             this.counts.vcpus(),
             this.counts.mmio_ranges(),
             this.counts.signals(),
+            this.counts.contexts(),
         );
     }
 }

@@ -14,8 +14,12 @@
 //! [`Hart::arm`] → events are signaled → [`Hart::disarm`]: nothing more is claimed →
 //! [`Hart::settle`]: what was claimed has been signaled → [`Hart::release`]: what was left pending
 //! is signaled, and the slot is empty.
+//!
+//! A context has a VEIID of user type: [`Hart::seat`] → [`Hart::park`] and [`Hart::unpark`] as its thread
+//! comes and goes → [`Hart::disarm`] → [`Hart::settle`] → [`Hart::release`].
 
 use crate::{
+    context::Context,
     regs::{
         Bits,
         Registers,
@@ -53,10 +57,16 @@ use kernel::{
     },
 };
 
+/// Who is behind a VEIID.
+enum Target {
+    Route(Arc<Route>),
+    Context(Arc<Context>),
+}
+
 /// One VEIID of a hart.
 struct Slot {
-    route: Option<Arc<Route>>,
-    /// Between `arm` and `disarm`.
+    target: Option<Target>,
+    /// Between `arm`, or `seat`, and `disarm`.
     armed: bool,
     account: Account,
 }
@@ -68,6 +78,8 @@ struct Word {
     enabled: u64,
     /// Armed, but over its rate and so not enabled until the timer comes.
     throttled: u64,
+    /// What EUT holds: the VEIIDs of contexts.
+    user: u64,
 }
 
 /// What the lock of a hart protects.
@@ -85,6 +97,7 @@ struct Slots {
 pub(crate) struct Hart {
     index: u32,
     cpu: u32,
+    veiids: u16,
     regs: Arc<Registers>,
     limit: Limit,
     #[pin]
@@ -124,7 +137,7 @@ impl Hart {
         for _ in 0..veiids {
             slots.push(
                 Slot {
-                    route: None,
+                    target: None,
                     armed: false,
                     account: Account::new(now),
                 },
@@ -134,6 +147,7 @@ impl Hart {
         let empty = Word {
             enabled: 0,
             throttled: 0,
+            user: 0,
         };
         let words = KVec::from_elem(empty, veiids.div_ceil(WORD_BITS).into(), GFP_KERNEL)?;
 
@@ -141,6 +155,7 @@ impl Hart {
             pin_init!(Self {
                 index,
                 cpu,
+                veiids,
                 regs,
                 limit,
                 slots <- new_spinlock_irq!(Slots {
@@ -173,7 +188,7 @@ impl Hart {
         let Some(slot) = slots.slots.get_mut(veiid as usize) else {
             return;
         };
-        let Some(route) = &slot.route else {
+        let Some(Target::Route(route)) = &slot.target else {
             return;
         };
 
@@ -217,7 +232,7 @@ impl Hart {
         let slots = &mut *guard;
 
         let slot = &mut slots.slots[usize::from(veiid)];
-        slot.route = Some(route);
+        slot.target = Some(Target::Route(route));
         slot.armed = true;
         slot.account = Account::new(now);
 
@@ -225,6 +240,104 @@ impl Hart {
         w.enabled |= bit;
         self.regs.set_bits(self.index, Bits::EipClr, word, bit);
         self.regs.set_bits(self.index, Bits::Eie, word, w.enabled);
+    }
+
+    /// Puts a context behind a VEIID, which stays disabled until the context's thread parks.
+    pub(crate) fn seat(&self, veiid: u16, context: Arc<Context>) {
+        let (word, bit) = split(veiid);
+
+        let mut guard = self.slots.lock();
+        let slots = &mut *guard;
+
+        let slot = &mut slots.slots[usize::from(veiid)];
+        slot.target = Some(Target::Context(context));
+        slot.armed = true;
+
+        let w = &mut slots.words[word];
+        w.user |= bit;
+        self.regs.set_bits(self.index, Bits::EipClr, word, bit);
+        self.regs.set_bits(self.index, Bits::Eut, word, w.user);
+    }
+
+    /// The thread of the context behind a VEIID is parked: its events may come. What is pending already
+    /// comes at once. Any context but that of an NMI.
+    pub(crate) fn park(&self, veiid: u16) {
+        let (word, bit) = split(veiid);
+
+        let mut guard = self.slots.lock();
+        let slots = &mut *guard;
+
+        if slots.slots[usize::from(veiid)].armed {
+            let w = &mut slots.words[word];
+            w.enabled |= bit;
+            self.regs.set_bits(self.index, Bits::Eie, word, w.enabled);
+        }
+    }
+
+    /// It is not parked any more: what is sent stays pending. When this returns, no frame of the context
+    /// starts. Any context but that of an NMI.
+    pub(crate) fn unpark(&self, veiid: u16) {
+        let (word, bit) = split(veiid);
+
+        let mut guard = self.slots.lock();
+
+        let w = &mut guard.words[word];
+        w.enabled &= !bit;
+        self.regs.set_bits(self.index, Bits::Eie, word, w.enabled);
+        // As in `disarm`.
+        self.regs.bits(self.index, Bits::Eie, word);
+    }
+
+    /// Makes the VEIID of a context pending.
+    pub(crate) fn raise(&self, veiid: u16) {
+        let (word, bit) = split(veiid);
+
+        // With the lock held its slot stays as it is: a context that is gone leaves no bit behind.
+        let guard = self.slots.lock();
+        if guard.slots[usize::from(veiid)].armed {
+            self.regs.set_bits(self.index, Bits::Eip, word, bit);
+        }
+    }
+
+    /// User VEIIDs are pending that no frame has taken: wakes the threads of their contexts. Hard
+    /// interrupt context.
+    pub(crate) fn doorbell(&self, irq: &LocalInterruptDisabled) {
+        for word in 0..usize::from(self.veiids.div_ceil(WORD_BITS)) {
+            // `settle` waits for us, so that the context is there as long as this takes, and the
+            // reference is not the last one.
+            while let Some((veiid, context)) = self.claim(word, irq) {
+                if !context.kick() {
+                    // Nobody was there to see it. Let it wait for who parks next.
+                    self.raise(veiid);
+                }
+            }
+        }
+    }
+
+    /// Claims the lowest user VEIID that is pending and enabled, if there is one, and disables it.
+    fn claim(&self, word: usize, irq: &LocalInterruptDisabled) -> Option<(u16, Arc<Context>)> {
+        let mut guard = self.slots.lock_with(irq);
+        let slots = &mut *guard;
+        let w = &mut slots.words[word];
+
+        loop {
+            let mut ready = w.enabled & w.user;
+            if ready != 0 {
+                ready &= self.regs.bits(self.index, Bits::Eip, word);
+            }
+            let n = ones(ready).next()?;
+            let bit = 1 << n;
+
+            w.enabled &= !bit;
+            self.regs.set_bits(self.index, Bits::Eie, word, w.enabled);
+            self.regs.set_bits(self.index, Bits::EipClr, word, bit);
+
+            let veiid = word * usize::from(WORD_BITS) + n;
+            if let Some(Target::Context(context)) = &slots.slots[veiid].target {
+                // CAST: It is an index of `slots`, which has no more than `u16::MAX`.
+                return Some((veiid as u16, context.clone()));
+            }
+        }
     }
 
     /// Disables a VEIID. Whoever is behind it stays there.
@@ -268,14 +381,19 @@ impl Hart {
     pub(crate) fn release(&self, veiid: u16) {
         let (word, bit) = split(veiid);
 
-        let (route, pending) = {
+        let (target, pending) = {
             let mut guard = self.slots.lock();
             let pending = self.regs.bits(self.index, Bits::Eip, word) & bit != 0;
             self.regs.set_bits(self.index, Bits::EipClr, word, bit);
-            (guard.slots[usize::from(veiid)].route.take(), pending)
+            let w = &mut guard.words[word];
+            if w.user & bit != 0 {
+                w.user &= !bit;
+                self.regs.set_bits(self.index, Bits::Eut, word, w.user);
+            }
+            (guard.slots[usize::from(veiid)].target.take(), pending)
         };
 
-        if let Some(route) = route {
+        if let Some(Target::Route(route)) = target {
             if pending {
                 route.signal_interrupt();
             }
@@ -284,18 +402,30 @@ impl Hart {
 
     /// Returns the route behind a VEIID.
     pub(crate) fn route(&self, veiid: u16) -> Option<Arc<Route>> {
-        self.slots
-            .lock()
-            .slots
-            .get(usize::from(veiid))?
-            .route
-            .clone()
+        match &self.slots.lock().slots.get(usize::from(veiid))?.target {
+            Some(Target::Route(route)) => Some(route.clone()),
+            _ => None,
+        }
+    }
+
+    /// Returns the context behind a VEIID.
+    pub(crate) fn context(&self, veiid: u16) -> Option<Arc<Context>> {
+        match &self.slots.lock().slots.get(usize::from(veiid))?.target {
+            Some(Target::Context(context)) => Some(context.clone()),
+            _ => None,
+        }
     }
 
     /// Whether a VEIID is pending in the hardware.
     pub(crate) fn is_pending(&self, veiid: u16) -> bool {
         let (word, bit) = split(veiid);
         self.regs.bits(self.index, Bits::Eip, word) & bit != 0
+    }
+
+    /// Whether a VEIID is enabled.
+    pub(crate) fn is_enabled(&self, veiid: u16) -> bool {
+        let (word, bit) = split(veiid);
+        self.slots.lock().words[word].enabled & bit != 0
     }
 
     /// Counts the VEIIDs that are enabled, pending, and throttled.

@@ -6,10 +6,11 @@
 //! The module drives the Virtual Event Interrupt Controller (`veic.rs`, `hart.rs`, `regs.rs`,
 //! `table.rs`) and offers it to user space as /dev/haiov (`device.rs`, `command.rs`), together with
 //! User-level Exception Redirection, whose mechanism is KVM's (`uer.rs`, `vcpu.rs`, `mmio.rs`,
-//! `signal.rs`). The lock order is at the top of `veic.rs`.
+//! `signal.rs`), and handlers of events in user space (`context.rs`). The lock order is at the top of `veic.rs`.
 
 mod bound;
 mod command;
+mod context;
 mod copy_in;
 mod debug;
 mod device;

@@ -45,6 +45,11 @@ register! {
         4:0     entries_log2;
     }
 
+    /// Where the descriptor tables are: that of hart 0, then that of hart 1, and so on.
+    VDTBASE(u64) @ 0x18 {
+        55:12   page;
+    }
+
     /// Writing makes the controller forget. Done when the write is.
     INVAL(u64) @ 0x20 {
         47:32   veirq;
@@ -160,6 +165,13 @@ impl Registers {
             veiids: 1 << log2,
             cache_entries: cap.cache_entries().get() as u32,
         })
+    }
+
+    /// Makes the controller find descriptors in the tables at `descriptors`.
+    pub(crate) fn set_descriptors(&self, descriptors: u64) -> Result {
+        let base = VDTBASE::zeroed().try_with_page(descriptors >> 12)?;
+
+        self.with(|io| io.try_write_reg(base))
     }
 
     /// Makes the controller accept sends, by the table at `vm_table`.

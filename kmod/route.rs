@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Routes: a VEIRQ of a VM, the eventfd that it signals, and the counters.
+//! Routes: a VEIRQ of a VM, the eventfd or the context that it reaches, and the counters.
 
 use crate::{
+    context::Context,
     eventfd::EventFd,
     veic::Control,
     veiid::Veiid,
@@ -21,6 +22,14 @@ use kernel::{
     },
 };
 
+/// What a route reaches.
+pub(crate) enum Target {
+    /// The route has a VEIID of its own.
+    EventFd(EventFd),
+    /// The VEIID is the context's.
+    Context(Arc<Context>),
+}
+
 /// Where a route arrives.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
@@ -33,7 +42,7 @@ pub(crate) struct Place {
 pub(crate) struct Route {
     vm: Arc<Vm>,
     veirq: u16,
-    eventfd: EventFd,
+    target: Target,
     delivered: Atomic<u64>,
     fallbacks: Atomic<u64>,
     throttled: Atomic<u64>,
@@ -46,14 +55,14 @@ impl Route {
     pub(crate) fn new(
         vm: Arc<Vm>,
         veirq: u16,
-        eventfd: EventFd,
+        target: Target,
         control: &Mutex<Control>,
     ) -> Result<Arc<Self>> {
         Ok(Arc::new(
             Self {
                 vm,
                 veirq,
-                eventfd,
+                target,
                 delivered: Atomic::new(0),
                 fallbacks: Atomic::new(0),
                 throttled: Atomic::new(0),
@@ -73,6 +82,14 @@ impl Route {
         self.veirq
     }
 
+    /// The context that it leads to, if it does.
+    pub(crate) fn context(&self) -> Option<&Arc<Context>> {
+        match &self.target {
+            Target::EventFd(_) => None,
+            Target::Context(context) => Some(context),
+        }
+    }
+
     /// Where the route arrives.
     pub(crate) fn place(&self, control: &Control) -> Option<Place> {
         *self.place.access(control)
@@ -88,13 +105,21 @@ impl Route {
     pub(crate) fn signal_interrupt(&self) {
         // Counted first: who has seen the event finds it counted.
         self.delivered.add(1, Relaxed);
-        self.eventfd.signal();
+        self.signal();
     }
 
     /// An event came by a send that the hardware refused.
     pub(crate) fn signal_fallback(&self) {
         self.fallbacks.add(1, Relaxed);
-        self.eventfd.signal();
+        self.signal();
+    }
+
+    #[inline]
+    fn signal(&self) {
+        match &self.target {
+            Target::EventFd(eventfd) => eventfd.signal(),
+            Target::Context(context) => context.raise(),
+        }
     }
 
     /// The route went over its rate.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Entries of the tables in memory that the controller walks: VMID → route table of the VM,
-//! VEIRQ → hart and VEIID.
+//! VEIRQ → hart and VEIID; hart and VEIID → descriptor of a context.
 //!
 //! The controller reads an entry as one aligned 64-bit word, so that storing one word replaces an
-//! entry as a whole.
+//! entry as a whole. A descriptor has several; its first one says whether it is valid.
 
 use kernel::prelude::*;
 
@@ -16,6 +16,12 @@ pub(crate) const VM_ENTRY_WORDS: usize = 2;
 
 /// Largest number of routes that an entry of the VM table can announce.
 pub(crate) const MAX_ROUTES: u32 = 1 << MAX_LOG2;
+
+/// Words in a descriptor.
+pub(crate) const DESCRIPTOR_WORDS: usize = 8;
+
+/// First word of a descriptor that is valid.
+pub(crate) const DESCRIPTOR_VALID: u64 = VALID;
 
 const VALID: u64 = 1 << 0;
 const LOG2_SHIFT: u32 = 1;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hart-local interrupt 24, and CPUs that come and go.
+//! Hart-local interrupts 24 and 25, and CPUs that come and go.
 //!
 //! C header: `include/linux/haiov.h`.
 
@@ -77,6 +77,7 @@ impl Drop for Registration {
 
 static OPS: bindings::haiov_vei_ops = bindings::haiov_vei_ops {
     supervisor: Some(supervisor),
+    doorbell: Some(doorbell),
     cpu_online: Some(cpu_online),
     cpu_offline: Some(cpu_offline),
 };
@@ -92,6 +93,18 @@ unsafe extern "C" fn supervisor(data: *mut c_void, cpu: c_uint, veiid: c_uint) {
     let irq = unsafe { LocalInterruptDisabled::assume_disabled() };
 
     veic.deliver(cpu, veiid, irq);
+}
+
+/// # Safety
+///
+/// As for [`supervisor`].
+unsafe extern "C" fn doorbell(data: *mut c_void, cpu: c_uint) {
+    // SAFETY: By the safety requirement `data` points at a `Veic` that is alive.
+    let veic = unsafe { &*data.cast::<Veic>() };
+    // SAFETY: This is called in hard interrupt context.
+    let irq = unsafe { LocalInterruptDisabled::assume_disabled() };
+
+    veic.doorbell(cpu, irq);
 }
 
 /// # Safety

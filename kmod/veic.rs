@@ -26,7 +26,12 @@
 //! down. An event that was sent is so signaled at least once.
 
 use crate::{
-    eventfd::EventFd,
+    context::{
+        self,
+        Context,
+        Params,
+        Seat, //
+    },
     hart::Hart,
     regs::{
         Capabilities,
@@ -34,11 +39,15 @@ use crate::{
     },
     route::{
         Place,
-        Route, //
+        Route,
+        Target, //
     },
     storm::Limit,
     table, vei,
-    veiid::VeiidPool,
+    veiid::{
+        Veiid,
+        VeiidPool, //
+    },
     vm::Vm,
     vmid::{
         self,
@@ -57,6 +66,7 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::Relaxed,
         barrier::{
             dma_mb,
             Write, //
@@ -89,6 +99,8 @@ pub(crate) struct Control {
 struct HartControl {
     online: bool,
     veiids: VeiidPool,
+    /// Contexts that have, or are about to get, one of them.
+    contexts: u32,
 }
 
 /// The state of a hart, for people.
@@ -117,6 +129,8 @@ pub(crate) struct Veic {
     regs: Arc<Registers>,
     cap: Capabilities,
     vm_table: Coherent<[u64]>,
+    /// The descriptors of contexts, by hart and VEIID; `None` where there can be no contexts.
+    descriptors: Option<Coherent<[u64]>>,
     /// The harts that Linux runs on.
     harts: KVec<Arc<Hart>>,
     /// By CPU, the index in `harts`.
@@ -134,6 +148,13 @@ impl Veic {
         let regs = Arc::new(regs, GFP_KERNEL)?;
         let vm_table =
             Coherent::zeroed_slice(dev, table::VM_ENTRY_WORDS << vmid::LOG2, GFP_KERNEL)?;
+        let descriptors = if context::present() {
+            let count = cap.harts as usize * usize::from(cap.veiids);
+            // A machine for which that is too much does without contexts.
+            Coherent::zeroed_slice(dev, table::DESCRIPTOR_WORDS * count, GFP_KERNEL).ok()
+        } else {
+            None
+        };
         let mut harts = KVec::new();
         let mut control = KVec::new();
         let mut hart_of_cpu = KVec::from_elem(None, nr_cpu_ids() as usize, GFP_KERNEL)?;
@@ -155,6 +176,7 @@ impl Veic {
                     // Until `cpu_online` says otherwise.
                     online: false,
                     veiids: VeiidPool::new(cap.veiids)?,
+                    contexts: 0,
                 },
                 GFP_KERNEL,
             )?;
@@ -166,6 +188,7 @@ impl Veic {
                 regs,
                 cap,
                 vm_table,
+                descriptors,
                 harts,
                 hart_of_cpu,
                 control <- new_mutex!(Control {
@@ -181,6 +204,9 @@ impl Veic {
     /// Starts the controller.
     pub(crate) fn start(&self) -> Result {
         let mut control = self.control.lock();
+        if let Some(descriptors) = &self.descriptors {
+            self.regs.set_descriptors(descriptors.dma_address())?;
+        }
         self.regs.enable(self.vm_table.dma_address(), vmid::LOG2)?;
         control.alive = true;
         Ok(())
@@ -189,7 +215,7 @@ impl Veic {
     /// Stops the controller for good, before its device goes away.
     ///
     /// The VMs and the routes stay, with their file descriptors: sends are refused from here on, and
-    /// signaled by KVM's fallback.
+    /// signaled by KVM's fallback. Contexts stay as well, but no event reaches them.
     pub(crate) fn stop(&self) {
         let mut guard = self.control.lock();
         let control = &mut *guard;
@@ -236,6 +262,13 @@ impl Veic {
         }
     }
 
+    /// Interrupt 25 on `cpu`: there are user VEIIDs to be claimed. Hard interrupt context.
+    pub(crate) fn doorbell(&self, cpu: u32, irq: &LocalInterruptDisabled) {
+        if let Some(index) = self.index_of(cpu) {
+            self.harts[index].doorbell(irq);
+        }
+    }
+
     /// `cpu` can take interrupts from now on.
     pub(crate) fn cpu_online(&self, cpu: u32) {
         if let Some(index) = self.index_of(cpu) {
@@ -245,7 +278,7 @@ impl Veic {
 
     /// `cpu` is about to go: moves its routes to others.
     ///
-    /// Fails with `EBUSY`, and changes nothing, if there is no room for them.
+    /// Fails with `EBUSY`, and changes nothing, if there is no room for them, or if it has contexts.
     pub(crate) fn cpu_offline(&self, cpu: u32) -> Result {
         let Some(index) = self.index_of(cpu) else {
             return Ok(());
@@ -266,7 +299,7 @@ impl Veic {
             .filter(|h| h.online)
             .map(|h| h.veiids.free_count())
             .sum();
-        if room < needed {
+        if room < needed || control.harts[index].contexts != 0 {
             control.harts[index].online = true;
             return Err(EBUSY);
         }
@@ -329,12 +362,103 @@ impl Veic {
         Ok(())
     }
 
-    /// Creates a route and puts it in place, on the given CPU or on the one that has most room.
+    /// Whether there can be contexts.
+    pub(crate) fn has_contexts(&self) -> bool {
+        self.descriptors.is_some()
+    }
+
+    /// Creates a context, on the given CPU or on the one that has most room.
+    pub(crate) fn create_context(
+        self: &Arc<Self>,
+        cpu: Option<u32>,
+        params: &Params,
+    ) -> Result<Arc<Context>> {
+        let (target, veiid) = {
+            let mut guard = self.lock_alive()?;
+            let control = &mut *guard;
+            let target = match cpu {
+                Some(cpu) => self.online(control, cpu)?,
+                None => Self::roomiest(control)?,
+            };
+            let veiid = control.harts[target].veiids.alloc()?;
+            // Keeps the CPU from going.
+            control.harts[target].contexts += 1;
+            (target, veiid)
+        };
+
+        // Not with the lock held: the address space has locks of its own.
+        let hart = self.harts[target].clone();
+        let made = Arc::new(Seat { hart, veiid }, GFP_KERNEL_ACCOUNT)
+            .map_err(Error::from)
+            .and_then(|seat| Context::new(self.clone(), seat, params))
+            .and_then(|context| {
+                self.describe(context.seat(), Some(context.descriptor()))?;
+                Ok(context)
+            });
+
+        match made {
+            Ok(context) => {
+                self.harts[target].seat(veiid.index(), context.clone());
+                Ok(context)
+            }
+            Err(err) => {
+                self.give_back(target, veiid);
+                Err(err)
+            }
+        }
+    }
+
+    /// Takes a context down: when this returns, no frame of it runs or starts any more. It has no routes.
+    pub(crate) fn remove_context(&self, context: &Context) {
+        let seat = context.seat();
+        let hart = &seat.hart;
+
+        hart.disarm(seat.index());
+        hart.settle();
+        context.kill();
+        hart.release(seat.index());
+        // Cannot fail: it did not when the context was created.
+        let _ = self.describe(seat, None);
+        if let Some(index) = self.index_of(hart.cpu()) {
+            self.give_back(index, seat.veiid);
+        }
+    }
+
+    /// Gives back the VEIID of a context.
+    fn give_back(&self, hart: usize, veiid: Veiid) {
+        let mut control = self.control.lock();
+
+        Self::free(&mut control, Place { hart, veiid });
+        control.harts[hart].contexts -= 1;
+    }
+
+    /// Stores the descriptor of a VEIID, or none.
+    fn describe(&self, seat: &Seat, words: Option<[u64; 5]>) -> Result {
+        let table = self.descriptors.as_ref().ok_or(EOPNOTSUPP)?;
+        let index =
+            seat.hart.index() as usize * usize::from(self.cap.veiids) + usize::from(seat.index());
+        let first = index * table::DESCRIPTOR_WORDS;
+
+        let Some(words) = words else {
+            io_write!(table, [try: first], table::INVALID);
+            return Ok(());
+        };
+        for (offset, word) in words.into_iter().enumerate() {
+            io_write!(table, [try: first + 1 + offset], word);
+        }
+        // The rest is to be seen before the word that makes it valid.
+        dma_mb(Write);
+        io_write!(table, [try: first], table::DESCRIPTOR_VALID);
+        Ok(())
+    }
+
+    /// Creates a route and puts it in place: that of its context, or else on the given CPU or on the one
+    /// that has most room.
     pub(crate) fn add_route(
         &self,
         vm: &Arc<Vm>,
         veirq: u32,
-        eventfd: EventFd,
+        target: Target,
         cpu: Option<u32>,
     ) -> Result<Arc<Route>> {
         if veirq >= vm.nr_veirqs() {
@@ -349,14 +473,19 @@ impl Veic {
         if vm.has_route(veirq) {
             return Err(EEXIST);
         }
-        let target = match cpu {
-            Some(cpu) => self.online(control, cpu)?,
-            None => Self::roomiest(control)?,
+        let route = Route::new(vm.clone(), veirq, target, &self.control)?;
+        let target = match (route.context(), cpu) {
+            (Some(_), _) => None,
+            (None, Some(cpu)) => Some(self.online(control, cpu)?),
+            (None, None) => Some(Self::roomiest(control)?),
         };
 
-        let route = Route::new(vm.clone(), veirq, eventfd, &self.control)?;
         vm.insert(route.clone())?;
-        if let Err(err) = self.redirect(control, &route, target) {
+        let placed = match target {
+            Some(hart) => self.redirect(control, &route, hart).map(|_| ()),
+            None => self.connect(control, &route),
+        };
+        if let Err(err) = placed {
             vm.remove(veirq);
             return Err(err);
         }
@@ -364,11 +493,33 @@ impl Veic {
         Ok(route)
     }
 
+    /// Makes a route to a context arrive there.
+    fn connect(&self, control: &mut Control, route: &Route) -> Result {
+        let context = route.context().ok_or(EINVAL)?;
+        let seat = context.seat();
+        let hart = self.index_of(seat.hart.cpu()).ok_or(ENODEV)?;
+        let entry = table::route_entry(seat.hart.index(), seat.index());
+
+        route.vm().set_entry(route.veirq(), entry)?;
+        context.nr_routes().add(1, Relaxed);
+        route.set_place(
+            control,
+            Some(Place {
+                hart,
+                veiid: seat.veiid,
+            }),
+        );
+        Ok(())
+    }
+
     /// Moves a route to another CPU. Returns its VEIID there.
     pub(crate) fn move_route(&self, route: &Arc<Route>, cpu: u32) -> Result<u16> {
         let mut guard = self.lock_alive()?;
         let control = &mut *guard;
 
+        if route.context().is_some() {
+            return Err(EINVAL);
+        }
         let target = self.online(control, cpu)?;
         let old = route.place(control).ok_or(EOPNOTSUPP)?;
         if old.hart == target {
@@ -418,15 +569,24 @@ impl Veic {
         // Cannot fail: it did not when the route was put in place.
         let _ = vm.set_entry(route.veirq(), table::INVALID);
         self.regs.inval_route(vm.vmid(), route.veirq());
-        self.harts[place.hart].disarm(place.veiid.index());
+        if route.context().is_none() {
+            self.harts[place.hart].disarm(place.veiid.index());
+        }
         Some(place)
     }
 
     /// Takes away the place of a route that is cut, and whose hart has settled.
     fn reclaim(&self, control: &mut Control, route: &Route) {
         if let Some(place) = route.set_place(control, None) {
-            self.harts[place.hart].release(place.veiid.index());
-            Self::free(control, place);
+            match route.context() {
+                Some(context) => {
+                    context.nr_routes().fetch_sub(1, Relaxed);
+                }
+                None => {
+                    self.harts[place.hart].release(place.veiid.index());
+                    Self::free(control, place);
+                }
+            }
         }
     }
 
@@ -553,11 +713,30 @@ impl Veic {
         mut f: impl FnMut(&Route, &Hart, u16) -> Result<(), E>,
     ) -> Result<(), E> {
         // Keeps the routes where they are.
-        let _control = self.control.lock();
+        let control = self.control.lock();
+        for vm in &control.vms {
+            // CAST: `nr_veirqs` is 65536 at most.
+            for veirq in (0..vm.nr_veirqs()).map(|veirq| veirq as u16) {
+                let Some(route) = vm.route(veirq) else {
+                    continue;
+                };
+                if let Some(place) = route.place(&control) {
+                    f(&route, &self.harts[place.hart], place.veiid.index())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Visits all contexts.
+    pub(crate) fn for_each_context<E>(
+        &self,
+        mut f: impl FnMut(&Context) -> Result<(), E>,
+    ) -> Result<(), E> {
         for hart in &self.harts {
             for veiid in 1..self.cap.veiids {
-                if let Some(route) = hart.route(veiid) {
-                    f(&route, hart, veiid)?;
+                if let Some(context) = hart.context(veiid) {
+                    f(&context)?;
                 }
             }
         }

@@ -152,6 +152,13 @@ impl Vm {
         self.routes.lock().get(veirq.into()).is_some()
     }
 
+    /// Returns the route of a VEIRQ.
+    pub(crate) fn route(&self, veirq: u16) -> Option<Arc<Route>> {
+        let guard = self.routes.lock();
+        let route = guard.get(veirq.into())?;
+        Some(route.into())
+    }
+
     /// Adds a route, to be found by [`Self::refused`] from here on.
     pub(crate) fn insert(&self, route: Arc<Route>) -> Result {
         let veirq = route.veirq().into();

@@ -2,6 +2,8 @@
 /*
  * HA-IOV: notifications that a guest sends without leaving the guest, and
  * accesses of a guest to emulated devices that user space handles without KVM.
+ * What a notification reaches is an eventfd, or a handler in user space that runs
+ * at once.
  *
  * This header is the only definition of the user interface of the haiov
  * module. User-space bindings are generated from it.
@@ -23,7 +25,10 @@
  *    send Virtual Event Interrupt Requests (VEIRQs).
  *  - A *route* connects one VEIRQ of a VM with an eventfd, by way of a CPU of
  *    the host. When the guest sends the VEIRQ, that CPU is interrupted and
- *    signals the eventfd; the guest goes on.
+ *    signals the eventfd; the guest goes on. Or it connects it with a context.
+ *  - A *context* is a handler of this process for VEIRQs: code, a thread, and a
+ *    CPU, which runs the code at once, on top of whatever it is running in user
+ *    mode or in a guest (Hardware-assisted Context Switch, HCS).
  *  - A *vCPU* gives a vCPU of the KVM virtual machine a handler: code in the
  *    address space of the VMM, which the hardware starts when the guest
  *    accesses an MMIO range (User-level Exception Redirection, UER).
@@ -37,7 +42,8 @@
  *
  * Objects die by HAIOV_DESTROY, leaf first, or with the last reference to
  * their file descriptor. Routes, vCPUs, MMIO ranges and signals are leaves of
- * their VM. Everything is undone by then: no event that the guest sends later
+ * their VM, and a route to a context is a leaf of that too. Everything is undone
+ * by then: no event that the guest sends later
  * arrives anywhere, no handler starts, and nothing is left in the hardware. A
  * VM keeps its KVM virtual machine alive, a route or a signal keeps its eventfd
  * alive, and none depends on the file descriptors that were passed in.
@@ -93,6 +99,56 @@
  */
 
 /**
+ * DOC: Contexts
+ *
+ * A context is a function that is called for each event of its routes. One thread
+ * of the process lends it what a thread has: it *parks* in HAIOV_CONTEXT_WAIT.
+ * While it is parked, an event that comes to the context's CPU
+ *
+ *  - starts the handler there and then if that CPU runs user code or a guest
+ *    that the context may interrupt. What runs until the handler returns is
+ *    called a frame. Nobody is woken, and the scheduler knows nothing of it;
+ *  - otherwise (a doorbell) wakes the thread, which returns from
+ *    HAIOV_CONTEXT_WAIT into the handler.
+ *
+ * A handler begins at the entry that was given to HAIOV_CONTEXT_CREATE, in the
+ * address space of the thread. x1 to x31 are 0, so that it has to find its stack,
+ * its thread pointer and its data. In a frame the CSR uscratch holds the address of
+ * the data that was given to HAIOV_CONTEXT_CREATE; it is not to be written. Where a
+ * doorbell begins a handler, a0 holds it already; to read uscratch works on the
+ * thread as well, until the handler has returned, but takes an exception. The stack
+ * and the thread pointer may be those of the thread, which uses neither while it is
+ * parked.
+ *
+ * The data begin with a __u64 that the kernel writes: 1 when the thread takes the
+ * handler over or begins it, 0 when it parks. It tells the handler how to return.
+ *
+ *  - In a frame (0) it returns by URET. What was interrupted goes on.
+ *  - On the thread (1) it calls HAIOV_CONTEXT_WAIT, as that was called to park,
+ *    which does not return to it: the thread is parked again, where it first was.
+ *    If it does return, the context is gone, and URET comes next.
+ *
+ * URET does the same on the thread, but by an exception that the firmware sees
+ * first: it costs many times as much. No event starts the handler a second time
+ * before it has returned. Events that come meanwhile are one event, which starts
+ * it again then.
+ *
+ * A handler may do all that its thread may do. Memory is all that it has in a
+ * frame, though. Whatever needs more takes it over to the thread: a page fault, a
+ * system call, a floating-point or vector instruction, anything else that traps,
+ * an interrupt after which the CPU has other work to do, or more time than its
+ * budget. The thread then wakes with the handler's integer registers, and carries
+ * on where it stood, as ordinary code that is scheduled, signaled and debugged as
+ * such. Its floating-point and vector registers there are those of the thread.
+ * Who was interrupted does not notice.
+ *
+ * An event may interrupt threads of the effective user that has created the
+ * context, vCPUs included, or with HAIOV_CONTEXT_ANY every user thread. What one of
+ * the contexts of a CPU may not interrupt none of them interrupts. A handler never
+ * sees or changes a register or the memory of what it interrupts.
+ */
+
+/**
  * DOC: General ioctl format
  *
  * Every structure begins with __u32 size, which the caller sets to the size of
@@ -125,12 +181,16 @@
  *    of another kind.
  *  - EEXIST: The VEIRQ of that VM has a route already, or there is something at
  *    these guest physical addresses.
- *  - EBUSY: The object is in use: a VM with leaves cannot be destroyed, a KVM
- *    virtual machine cannot be bound twice, a vCPU cannot have two handlers.
- *  - EPERM: The KVM virtual machine belongs to another process.
+ *  - EBUSY: The object is in use: what has leaves cannot be destroyed, a KVM
+ *    virtual machine cannot be bound twice, a vCPU cannot have two handlers, a
+ *    context cannot have two threads.
+ *  - EPERM: The KVM virtual machine or the context belongs to another process, or
+ *    the caller lacks the privilege that a flag asks for.
  *  - ENODEV: The CPU is offline, or has no VEIC file.
- *  - ENOSPC: No VMID, no VEIID on that CPU, or no index of that VM is free.
+ *  - ENOSPC: No VMID, no VEIID on that CPU, no index of that VM, or no address
+ *    space identifier (ASID) is free.
  *  - ENOMEM: Out of memory, or out of ids of this file descriptor.
+ *  - EINTR: A signal came while a thread was parked.
  *
  * The structure is checked first (EFAULT, E2BIG, EINVAL for size, flags and
  * reserved fields), then the hardware (EOPNOTSUPP), then the rest. A call that
@@ -152,6 +212,9 @@ enum {
 	HAIOV_CMD_VCPU_CREATE = 0x30,
 	HAIOV_CMD_MMIO_ADD = 0x40,
 	HAIOV_CMD_SIGNAL_ADD = 0x50,
+	HAIOV_CMD_CONTEXT_CREATE = 0x60,
+	HAIOV_CMD_CONTEXT_WAIT = 0x61,
+	HAIOV_CMD_CONTEXT_QUERY = 0x62,
 };
 
 /** define HAIOV_FEATURE_VEI - Routes from VEIRQs to eventfds work. */
@@ -159,6 +222,9 @@ enum {
 
 /** define HAIOV_FEATURE_UER - vCPUs, MMIO ranges and signals work. */
 #define HAIOV_FEATURE_UER (1ULL << 1)
+
+/** define HAIOV_FEATURE_HCS - Contexts, and routes to them, work. */
+#define HAIOV_FEATURE_HCS (1ULL << 2)
 
 /**
  * struct haiov_info - ioctl(HAIOV_INFO)
@@ -194,9 +260,12 @@ struct haiov_info {
  * free and no event of it will be delivered any more. An event that a route
  * had accepted before is signaled before this returns. The handler of a vCPU
  * does not run any more, so that its memory can be freed. No access to an MMIO
- * range starts a handler any more; one that was started before may still run.
+ * range starts a handler any more; one that was started before may still run. No
+ * frame of a context runs or starts any more, and its thread returns from
+ * HAIOV_CONTEXT_WAIT with ENOENT: at once if it is parked, else when its handler
+ * has returned.
  *
- * ENOENT: no such id. EBUSY: a VM that still has leaves.
+ * ENOENT: no such id. EBUSY: a VM or a context that still has leaves.
  */
 struct haiov_destroy {
 	__u32 size;
@@ -268,24 +337,35 @@ struct haiov_vm_query {
 #define HAIOV_ROUTE_CPU (1U << 0)
 
 /**
+ * define HAIOV_ROUTE_CONTEXT - The route leads to a context.
+ *
+ * It then arrives at the context's CPU and VEIID.
+ */
+#define HAIOV_ROUTE_CONTEXT (1U << 1)
+
+/**
  * struct haiov_route_add - ioctl(HAIOV_ROUTE_ADD)
  * @size: sizeof(struct haiov_route_add)
- * @flags: HAIOV_ROUTE_CPU or 0
+ * @flags: HAIOV_ROUTE_CPU, HAIOV_ROUTE_CONTEXT or 0
  * @vm_id: The VM
  * @veirq: The VEIRQ, less than the VM's nr_veirqs
- * @eventfd: File descriptor of an eventfd, signaled for each event
+ * @eventfd: File descriptor of an eventfd, signaled for each event; with
+ *           HAIOV_ROUTE_CONTEXT 0
  * @cpu: With HAIOV_ROUTE_CPU the CPU that takes the interrupt, else 0
  * @__reserved: Must be 0
  * @out_route_id: Id of the new route
  * @out_veiid: VEIID that the route occupies on that CPU; for debugging
  * @out_cpu: The CPU
+ * @context_id: With HAIOV_ROUTE_CONTEXT the context, else 0
  *
- * Connect a VEIRQ with an eventfd. Several routes may share an eventfd.
+ * Connect a VEIRQ with an eventfd or a context. Several routes, also of several
+ * VMs, may share either.
  *
- * ENOENT: no such id, or not a VM. EBADF, EINVAL: eventfd is not open, or not
- * an eventfd. EINVAL: veirq or cpu out of range, or cpu without
- * HAIOV_ROUTE_CPU. EEXIST: the VEIRQ has a route. ENODEV: the CPU is offline
- * or has no VEIC file. ENOSPC: no VEIID is free there, or anywhere.
+ * ENOENT: no such id, or not a VM or a context. EBADF, EINVAL: eventfd is not
+ * open, or not an eventfd. EINVAL: veirq or cpu out of range, cpu without
+ * HAIOV_ROUTE_CPU, both flags, eventfd with HAIOV_ROUTE_CONTEXT or context_id
+ * without it. EEXIST: the VEIRQ has a route. ENODEV: the CPU is offline or has no
+ * VEIC file. ENOSPC: no VEIID is free there, or anywhere.
  */
 struct haiov_route_add {
 	__u32 size;
@@ -298,6 +378,7 @@ struct haiov_route_add {
 	__u64 out_route_id;
 	__u32 out_veiid;
 	__u32 out_cpu;
+	__u64 context_id;
 };
 #define HAIOV_ROUTE_ADD _IO(HAIOV_TYPE, HAIOV_CMD_ROUTE_ADD)
 
@@ -312,12 +393,12 @@ struct haiov_route_add {
  * Move a route to another CPU. No event is lost; one that is under way may be
  * signaled twice. To move it where it is already is fine.
  *
- * ENOENT: no such id, or not a route. EINVAL: cpu out of range. ENODEV: the
- * CPU is offline or has no VEIC file. ENOSPC: no VEIID is free there. The
- * route stays as it was then.
+ * ENOENT: no such id, or not a route. EINVAL: cpu out of range, or the route
+ * leads to a context, which stays where it is. ENODEV: the CPU is offline or has no
+ * VEIC file. ENOSPC: no VEIID is free there. The route stays as it was then.
  *
  * A CPU that goes offline has its routes moved the same way; when there is no
- * room for them elsewhere, it stays online.
+ * room for them elsewhere, or it has contexts, it stays online.
  */
 struct haiov_route_move {
 	__u32 size;
@@ -339,9 +420,10 @@ struct haiov_route_move {
  * @out_pending: 1 if an event is under way: the hardware accepted it, and the
  *               eventfd has not been signaled yet. 0 if every event that was
  *               accepted before this call is in the counters below
- * @out_delivered: Signals of the eventfd that came from an interrupt
- * @out_fallbacks: Signals of the eventfd that came from a send which the
- *                 hardware refused
+ * @out_delivered: Signals of the eventfd that came from an interrupt; 0 for a
+ *                 route to a context, whose events nobody counts
+ * @out_fallbacks: Signals of the eventfd, or events of the context, that came
+ *                 from a send which the hardware refused
  * @out_throttled: Times that the route went over the rate limit; its events
  *                 were then delayed, and coalesced, but not lost
  *
@@ -449,6 +531,120 @@ struct haiov_signal_add {
 	__u64 out_signal_id;
 };
 #define HAIOV_SIGNAL_ADD _IO(HAIOV_TYPE, HAIOV_CMD_SIGNAL_ADD)
+
+/** define HAIOV_CONTEXT_CPU - The CPU is given. */
+#define HAIOV_CONTEXT_CPU (1U << 0)
+
+/**
+ * define HAIOV_CONTEXT_ANY - The context may interrupt threads of every user.
+ *
+ * It needs CAP_SYS_NICE.
+ */
+#define HAIOV_CONTEXT_ANY (1U << 1)
+
+/** define HAIOV_BUDGET_MAX_US - Largest budget of a context, in microseconds. */
+#define HAIOV_BUDGET_MAX_US 100000
+
+/**
+ * struct haiov_context_create - ioctl(HAIOV_CONTEXT_CREATE)
+ * @size: sizeof(struct haiov_context_create)
+ * @flags: HAIOV_CONTEXT_CPU and HAIOV_CONTEXT_ANY
+ * @entry: Address at which the handler begins, a multiple of 4, not 0
+ * @data: Address of the handler's data, which it finds in uscratch and a0: a
+ *        multiple of 8, not 0
+ * @cpu: With HAIOV_CONTEXT_CPU the CPU, else 0: the online one that has the most
+ *       free VEIIDs
+ * @budget_us: For how long a frame may go on once an interrupt, such as the
+ *             timer's, has found it, in microseconds, up to HAIOV_BUDGET_MAX_US. At
+ *             the first interrupt after that it goes over to the thread
+ * @out_context_id: Id of the new context
+ * @out_veiid: VEIID that it occupies on that CPU; for debugging
+ * @out_cpu: The CPU
+ *
+ * Create a context of the calling process. Nothing happens before a thread parks.
+ * A child process does not inherit it, and execve ends its use.
+ *
+ * EINVAL: entry is 0, not a multiple of 4, or not an address of user space, data is
+ * no such address or not a multiple of 8, cpu is out of range or without
+ * HAIOV_CONTEXT_CPU, or budget_us is out of range. EPERM: HAIOV_CONTEXT_ANY without CAP_SYS_NICE. ENODEV: the CPU is offline
+ * or has no VEIC file. ENOSPC: no VEIID is free there, or no ASID. EOPNOTSUPP: also
+ * where the kernel does not use ASIDs.
+ */
+struct haiov_context_create {
+	__u32 size;
+	__u32 flags;
+	__u64 entry;
+	__u64 data;
+	__u32 cpu;
+	__u32 budget_us;
+	__u64 out_context_id;
+	__u32 out_veiid;
+	__u32 out_cpu;
+};
+#define HAIOV_CONTEXT_CREATE _IO(HAIOV_TYPE, HAIOV_CMD_CONTEXT_CREATE)
+
+/**
+ * struct haiov_context_wait - ioctl(HAIOV_CONTEXT_WAIT)
+ * @size: sizeof(struct haiov_context_wait)
+ * @flags: Must be 0
+ * @context_id: The context
+ *
+ * Park the calling thread, for as long as the context lives. The handler runs
+ * meanwhile, in frames or on this thread; the call goes on when it has returned. It
+ * only ever returns with an error. A signal is handled when it comes, whether the
+ * thread is parked or runs the handler.
+ *
+ * ENOENT: no such id, or not a context, or it has been destroyed meanwhile. EPERM:
+ * another process has made it. EBUSY: another thread is parked there, or runs its
+ * handler. EINTR: a signal came, whose action does not ask for system calls to be
+ * restarted.
+ */
+struct haiov_context_wait {
+	__u32 size;
+	__u32 flags;
+	__u64 context_id;
+};
+#define HAIOV_CONTEXT_WAIT _IO(HAIOV_TYPE, HAIOV_CMD_CONTEXT_WAIT)
+
+/**
+ * struct haiov_context_query - ioctl(HAIOV_CONTEXT_QUERY)
+ * @size: sizeof(struct haiov_context_query)
+ * @flags: Must be 0
+ * @context_id: The context
+ * @out_cpu: Its CPU
+ * @out_veiid: Its VEIID there
+ * @out_nr_routes: Routes that lead to it
+ * @out_parked: 1 if its thread is parked
+ * @out_pending: 1 if an event waits for it
+ * @__reserved: 0
+ * @out_doorbells: Handlers that began on the thread
+ * @out_faults: Frames that went on on the thread: they trapped
+ * @out_preempted: The same: who was interrupted had something else to do
+ * @out_expired: The same: their budget was used up
+ * @out_interrupted: Times that an interrupt found a frame, which went on after it
+ *
+ * Query a context. Its thread has woken out_doorbells + out_faults +
+ * out_preempted + out_expired times. Frames that end by themselves are not
+ * counted: no code of the kernel runs for them. ENOENT: no such id, or not a
+ * context.
+ */
+struct haiov_context_query {
+	__u32 size;
+	__u32 flags;
+	__u64 context_id;
+	__u32 out_cpu;
+	__u32 out_veiid;
+	__u32 out_nr_routes;
+	__u32 out_parked;
+	__u32 out_pending;
+	__u32 __reserved;
+	__u64 out_doorbells;
+	__u64 out_faults;
+	__u64 out_preempted;
+	__u64 out_expired;
+	__u64 out_interrupted;
+};
+#define HAIOV_CONTEXT_QUERY _IO(HAIOV_TYPE, HAIOV_CMD_CONTEXT_QUERY)
 
 /* What a handler asks for by ecall, in a7; see "Handlers" above. */
 enum {

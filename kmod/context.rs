@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Contexts: handlers in user space that user VEIs start at once.
+//!
+//! The mechanism (frames, the thread that parks, its address space) is the kernel's; the VEIID, its
+//! descriptor and the routes are ours. A VEIID is enabled while, and only while, its thread is parked:
+//! what comes at another time stays pending, and nothing is lost.
+//!
+//! C header: `include/linux/haiov.h`.
+
+use crate::{
+    hart::Hart,
+    veic::Veic,
+    veiid::Veiid, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    bindings,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    ffi::{
+        c_int,
+        c_void, //
+    },
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+};
+
+/// Whether there can be contexts here.
+pub(crate) fn present() -> bool {
+    // SAFETY: May be called in any context.
+    unsafe { bindings::haiov_hcs_present() }
+}
+
+/// Whether the calling thread may let a context interrupt everybody.
+pub(crate) fn may_interrupt_all() -> bool {
+    // CAST: It is a small number.
+    const CAPABILITY: c_int = bindings::CAP_SYS_NICE as c_int;
+
+    // SAFETY: May be called in process context, which an ioctl is.
+    unsafe { bindings::capable(CAPABILITY) }
+}
+
+/// What makes a context, but for its place.
+pub(crate) struct Params {
+    pub(crate) entry: u64,
+    pub(crate) data: u64,
+    pub(crate) budget_us: u32,
+    /// Whether it may interrupt everybody.
+    pub(crate) any: bool,
+}
+
+/// A VEIID of a hart that is a context's. The hart and the VEIID stay the same while it lives.
+pub(crate) struct Seat {
+    pub(crate) hart: Arc<Hart>,
+    pub(crate) veiid: Veiid,
+}
+
+impl Seat {
+    /// The number by which the hardware knows the VEIID.
+    pub(crate) fn index(&self) -> u16 {
+        self.veiid.index()
+    }
+}
+
+/// A context.
+///
+/// # Invariants
+///
+/// `raw` is valid, and this owns the reference to it that its creator got. `seat` is what its callbacks
+/// are given.
+pub(crate) struct Context {
+    raw: NonNull<bindings::haiov_context>,
+    seat: Arc<Seat>,
+    veic: Arc<Veic>,
+    pid: i32,
+    nr_routes: Atomic<u32>,
+    killed: Atomic<bool>,
+}
+
+// SAFETY: A reference can be put by any thread.
+unsafe impl Send for Context {}
+
+// SAFETY: By shared reference there are only functions that lock.
+unsafe impl Sync for Context {}
+
+impl Context {
+    /// Creates a context of the calling process, which nothing leads to yet.
+    ///
+    /// Fails with `EINVAL` if `params` are not as they should be, and with `ENOSPC` if the address
+    /// space cannot keep an identifier of its own.
+    pub(crate) fn new(veic: Arc<Veic>, seat: Arc<Seat>, params: &Params) -> Result<Arc<Self>> {
+        let raw_params = bindings::haiov_context_params {
+            entry: params.entry.try_into().map_err(|_| EINVAL)?,
+            arg: params.data.try_into().map_err(|_| EINVAL)?,
+            cpu: seat.hart.cpu(),
+            budget_ns: u64::from(params.budget_us) * 1000,
+            any: params.any,
+            ops: &OPS,
+            data: Arc::as_ptr(&seat).cast_mut().cast(),
+        };
+
+        // SAFETY: The parameters are valid for the duration of the call. The callbacks are static,
+        // and the module that they are in stays, since the file descriptor that will own this holds a
+        // reference to it; `seat` goes to `Self`, whose drop is the end of the context.
+        let raw = from_err_ptr(unsafe { bindings::haiov_context_create(&raw_params) })?;
+        let raw = NonNull::new(raw).ok_or(EINVAL)?;
+
+        // INVARIANT: We just created it, with this seat.
+        let context = Self {
+            raw,
+            seat,
+            veic,
+            // By a function of C: bindgen does not know where the fields of a task are aligned.
+            pid: kernel::current!().tgid_nr_ns(None),
+            nr_routes: Atomic::new(0),
+            killed: Atomic::new(false),
+        };
+        Ok(Arc::new(context, GFP_KERNEL_ACCOUNT)?)
+    }
+
+    /// Where its events arrive.
+    pub(crate) fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
+    /// The controller that its seat belongs to.
+    pub(crate) fn veic(&self) -> &Arc<Veic> {
+        &self.veic
+    }
+
+    /// The process that it is a handler of.
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Routes that lead to it.
+    pub(crate) fn nr_routes(&self) -> &Atomic<u32> {
+        &self.nr_routes
+    }
+
+    /// What the hardware loads when it starts a frame: words 1 to 5 of a descriptor.
+    pub(crate) fn descriptor(&self) -> [u64; 5] {
+        let mut d = bindings::haiov_descriptor::default();
+
+        // SAFETY: By the type invariant the context is valid, and the room for the answer is ours.
+        unsafe { bindings::haiov_context_descriptor(self.raw.as_ptr(), &mut d) };
+        [d.uscratch, d.utvec, d.suscratch, d.suatp, d.suframe]
+    }
+
+    /// An event has been claimed, and the VEIID disabled: starts the thread. Returns whether that was
+    /// parked. Interrupts are disabled.
+    pub(crate) fn kick(&self) -> bool {
+        // SAFETY: By the type invariant the context is valid.
+        unsafe { bindings::haiov_context_kick(self.raw.as_ptr()) }
+    }
+
+    /// Parks the calling thread. When this succeeds, the thread is to return to user mode at once, where
+    /// it finds itself in the handler.
+    ///
+    /// Fails with `ENOENT` if the context has been killed.
+    pub(crate) fn wait(&self) -> Result {
+        // SAFETY: By the type invariant the context is valid.
+        to_result(unsafe { bindings::haiov_context_wait(self.raw.as_ptr()) }).map_err(|err| {
+            if err == ENODEV {
+                ENOENT
+            } else {
+                err
+            }
+        })
+    }
+
+    /// Ends its use: no frame runs any more, and a thread that is parked goes home. The seat is retired,
+    /// and its hart has settled. Sleeps.
+    pub(crate) fn kill(&self) {
+        if !self.killed.xchg(true, Relaxed) {
+            // SAFETY: By the type invariant the context is valid, and this is done once.
+            unsafe { bindings::haiov_context_kill(self.raw.as_ptr()) };
+        }
+    }
+
+    /// Tells what it has been through.
+    pub(crate) fn stats(&self) -> bindings::haiov_context_stats {
+        let mut stats = bindings::haiov_context_stats::default();
+
+        // SAFETY: By the type invariant the context is valid, and the room for the answer is ours.
+        unsafe { bindings::haiov_context_stats(self.raw.as_ptr(), &mut stats) };
+        stats
+    }
+
+    /// A send of one of its routes was refused by the hardware.
+    pub(crate) fn raise(&self) {
+        self.seat.hart.raise(self.seat.index());
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // One that never got its seat.
+        self.kill();
+        // SAFETY: By the type invariant the reference is ours, and it is not used after this.
+        unsafe { bindings::haiov_context_put(self.raw.as_ptr()) };
+    }
+}
+
+static OPS: bindings::haiov_context_ops = bindings::haiov_context_ops {
+    arm: Some(arm),
+    disarm: Some(disarm),
+};
+
+/// # Safety
+///
+/// `data` must be what [`Context::new`] passed, and the context must not have been put.
+unsafe extern "C" fn arm(data: *mut c_void) {
+    // SAFETY: By the safety requirement `data` points at a `Seat` that is alive.
+    let seat = unsafe { &*data.cast::<Seat>() };
+
+    seat.hart.park(seat.index());
+}
+
+/// # Safety
+///
+/// As for [`arm`].
+unsafe extern "C" fn disarm(data: *mut c_void) {
+    // SAFETY: By the safety requirement `data` points at a `Seat` that is alive.
+    let seat = unsafe { &*data.cast::<Seat>() };
+
+    seat.hart.unpark(seat.index());
+}
