@@ -4,8 +4,13 @@
 pub const HAIOV_TYPE: u32 = 185;
 pub const HAIOV_FEATURE_VEI: u32 = 1;
 pub const HAIOV_FEATURE_UER: u32 = 2;
+pub const HAIOV_FEATURE_HCS: u32 = 4;
 pub const HAIOV_ROUTE_CPU: u32 = 1;
+pub const HAIOV_ROUTE_CONTEXT: u32 = 2;
 pub const HAIOV_MAX_SIGNALS: u32 = 256;
+pub const HAIOV_CONTEXT_CPU: u32 = 1;
+pub const HAIOV_CONTEXT_ANY: u32 = 2;
+pub const HAIOV_BUDGET_MAX_US: u32 = 100000;
 pub const HAIOV_UER_ENDED: u32 = 1212219393;
 pub type __s32 = ::core::ffi::c_int;
 pub type __u32 = ::core::ffi::c_uint;
@@ -20,6 +25,9 @@ pub const HAIOV_CMD_ROUTE_QUERY: _bindgen_ty_1 = 34;
 pub const HAIOV_CMD_VCPU_CREATE: _bindgen_ty_1 = 48;
 pub const HAIOV_CMD_MMIO_ADD: _bindgen_ty_1 = 64;
 pub const HAIOV_CMD_SIGNAL_ADD: _bindgen_ty_1 = 80;
+pub const HAIOV_CMD_CONTEXT_CREATE: _bindgen_ty_1 = 96;
+pub const HAIOV_CMD_CONTEXT_WAIT: _bindgen_ty_1 = 97;
+pub const HAIOV_CMD_CONTEXT_QUERY: _bindgen_ty_1 = 98;
 /// Numbers of the ioctls; groups of 16 by object.
 pub type _bindgen_ty_1 = ::core::ffi::c_uint;
 /** struct haiov_info - ioctl(HAIOV_INFO)
@@ -79,9 +87,12 @@ const _: () = {
  free and no event of it will be delivered any more. An event that a route
  had accepted before is signaled before this returns. The handler of a vCPU
  does not run any more, so that its memory can be freed. No access to an MMIO
- range starts a handler any more; one that was started before may still run.
+ range starts a handler any more; one that was started before may still run. No
+ frame of a context runs or starts any more, and its thread returns from
+ HAIOV_CONTEXT_WAIT with ENOENT: at once if it is parked, else when its handler
+ has returned.
 
- ENOENT: no such id. EBUSY: a VM that still has leaves.*/
+ ENOENT: no such id. EBUSY: a VM or a context that still has leaves.*/
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
 pub struct haiov_destroy {
@@ -210,22 +221,26 @@ const _: () = {
 };
 /** struct haiov_route_add - ioctl(HAIOV_ROUTE_ADD)
  @size: sizeof(struct haiov_route_add)
- @flags: HAIOV_ROUTE_CPU or 0
+ @flags: HAIOV_ROUTE_CPU, HAIOV_ROUTE_CONTEXT or 0
  @vm_id: The VM
  @veirq: The VEIRQ, less than the VM's nr_veirqs
- @eventfd: File descriptor of an eventfd, signaled for each event
+ @eventfd: File descriptor of an eventfd, signaled for each event; with
+           HAIOV_ROUTE_CONTEXT 0
  @cpu: With HAIOV_ROUTE_CPU the CPU that takes the interrupt, else 0
  @__reserved: Must be 0
  @out_route_id: Id of the new route
  @out_veiid: VEIID that the route occupies on that CPU; for debugging
  @out_cpu: The CPU
+ @context_id: With HAIOV_ROUTE_CONTEXT the context, else 0
 
- Connect a VEIRQ with an eventfd. Several routes may share an eventfd.
+ Connect a VEIRQ with an eventfd or a context. Several routes, also of several
+ VMs, may share either.
 
- ENOENT: no such id, or not a VM. EBADF, EINVAL: eventfd is not open, or not
- an eventfd. EINVAL: veirq or cpu out of range, or cpu without
- HAIOV_ROUTE_CPU. EEXIST: the VEIRQ has a route. ENODEV: the CPU is offline
- or has no VEIC file. ENOSPC: no VEIID is free there, or anywhere.*/
+ ENOENT: no such id, or not a VM or a context. EBADF, EINVAL: eventfd is not
+ open, or not an eventfd. EINVAL: veirq or cpu out of range, cpu without
+ HAIOV_ROUTE_CPU, both flags, eventfd with HAIOV_ROUTE_CONTEXT or context_id
+ without it. EEXIST: the VEIRQ has a route. ENODEV: the CPU is offline or has no
+ VEIC file. ENOSPC: no VEIID is free there, or anywhere.*/
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
 pub struct haiov_route_add {
@@ -239,10 +254,11 @@ pub struct haiov_route_add {
     pub out_route_id: __u64,
     pub out_veiid: __u32,
     pub out_cpu: __u32,
+    pub context_id: __u64,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of haiov_route_add"][::core::mem::size_of::<haiov_route_add>() - 48usize];
+    ["Size of haiov_route_add"][::core::mem::size_of::<haiov_route_add>() - 56usize];
     [
         "Alignment of haiov_route_add",
     ][::core::mem::align_of::<haiov_route_add>() - 8usize];
@@ -276,6 +292,9 @@ const _: () = {
     [
         "Offset of field: haiov_route_add::out_cpu",
     ][::core::mem::offset_of!(haiov_route_add, out_cpu) - 44usize];
+    [
+        "Offset of field: haiov_route_add::context_id",
+    ][::core::mem::offset_of!(haiov_route_add, context_id) - 48usize];
 };
 /** struct haiov_route_move - ioctl(HAIOV_ROUTE_MOVE)
  @size: sizeof(struct haiov_route_move)
@@ -287,12 +306,12 @@ const _: () = {
  Move a route to another CPU. No event is lost; one that is under way may be
  signaled twice. To move it where it is already is fine.
 
- ENOENT: no such id, or not a route. EINVAL: cpu out of range. ENODEV: the
- CPU is offline or has no VEIC file. ENOSPC: no VEIID is free there. The
- route stays as it was then.
+ ENOENT: no such id, or not a route. EINVAL: cpu out of range, or the route
+ leads to a context, which stays where it is. ENODEV: the CPU is offline or has no
+ VEIC file. ENOSPC: no VEIID is free there. The route stays as it was then.
 
  A CPU that goes offline has its routes moved the same way; when there is no
- room for them elsewhere, it stays online.*/
+ room for them elsewhere, or it has contexts, it stays online.*/
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
 pub struct haiov_route_move {
@@ -334,9 +353,10 @@ const _: () = {
  @out_pending: 1 if an event is under way: the hardware accepted it, and the
                eventfd has not been signaled yet. 0 if every event that was
                accepted before this call is in the counters below
- @out_delivered: Signals of the eventfd that came from an interrupt
- @out_fallbacks: Signals of the eventfd that came from a send which the
-                 hardware refused
+ @out_delivered: Signals of the eventfd that came from an interrupt; 0 for a
+                 route to a context, whose events nobody counts
+ @out_fallbacks: Signals of the eventfd, or events of the context, that came
+                 from a send which the hardware refused
  @out_throttled: Times that the route went over the rate limit; its events
                  were then delayed, and coalesced, but not lost
 
@@ -550,6 +570,206 @@ const _: () = {
     [
         "Offset of field: haiov_signal_add::out_signal_id",
     ][::core::mem::offset_of!(haiov_signal_add, out_signal_id) - 24usize];
+};
+/** struct haiov_context_create - ioctl(HAIOV_CONTEXT_CREATE)
+ @size: sizeof(struct haiov_context_create)
+ @flags: HAIOV_CONTEXT_CPU and HAIOV_CONTEXT_ANY
+ @entry: Address at which the handler begins, a multiple of 4, not 0
+ @data: Address of the handler's data, which it finds in uscratch and a0: a
+        multiple of 8, not 0
+ @cpu: With HAIOV_CONTEXT_CPU the CPU, else 0: the online one that has the most
+       free VEIIDs
+ @budget_us: For how long a frame may go on once an interrupt, such as the
+             timer's, has found it, in microseconds, up to HAIOV_BUDGET_MAX_US. At
+             the first interrupt after that it goes over to the thread
+ @out_context_id: Id of the new context
+ @out_veiid: VEIID that it occupies on that CPU; for debugging
+ @out_cpu: The CPU
+
+ Create a context of the calling process. Nothing happens before a thread parks.
+ A child process does not inherit it, and execve ends its use.
+
+ EINVAL: entry is 0, not a multiple of 4, or not an address of user space, data is
+ no such address or not a multiple of 8, cpu is out of range or without
+ HAIOV_CONTEXT_CPU, or budget_us is out of range. EPERM: HAIOV_CONTEXT_ANY without CAP_SYS_NICE. ENODEV: the CPU is offline
+ or has no VEIC file. ENOSPC: no VEIID is free there, or no ASID. EOPNOTSUPP: also
+ where the kernel does not use ASIDs.*/
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct haiov_context_create {
+    pub size: __u32,
+    pub flags: __u32,
+    pub entry: __u64,
+    pub data: __u64,
+    pub cpu: __u32,
+    pub budget_us: __u32,
+    pub out_context_id: __u64,
+    pub out_veiid: __u32,
+    pub out_cpu: __u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    [
+        "Size of haiov_context_create",
+    ][::core::mem::size_of::<haiov_context_create>() - 48usize];
+    [
+        "Alignment of haiov_context_create",
+    ][::core::mem::align_of::<haiov_context_create>() - 8usize];
+    [
+        "Offset of field: haiov_context_create::size",
+    ][::core::mem::offset_of!(haiov_context_create, size) - 0usize];
+    [
+        "Offset of field: haiov_context_create::flags",
+    ][::core::mem::offset_of!(haiov_context_create, flags) - 4usize];
+    [
+        "Offset of field: haiov_context_create::entry",
+    ][::core::mem::offset_of!(haiov_context_create, entry) - 8usize];
+    [
+        "Offset of field: haiov_context_create::data",
+    ][::core::mem::offset_of!(haiov_context_create, data) - 16usize];
+    [
+        "Offset of field: haiov_context_create::cpu",
+    ][::core::mem::offset_of!(haiov_context_create, cpu) - 24usize];
+    [
+        "Offset of field: haiov_context_create::budget_us",
+    ][::core::mem::offset_of!(haiov_context_create, budget_us) - 28usize];
+    [
+        "Offset of field: haiov_context_create::out_context_id",
+    ][::core::mem::offset_of!(haiov_context_create, out_context_id) - 32usize];
+    [
+        "Offset of field: haiov_context_create::out_veiid",
+    ][::core::mem::offset_of!(haiov_context_create, out_veiid) - 40usize];
+    [
+        "Offset of field: haiov_context_create::out_cpu",
+    ][::core::mem::offset_of!(haiov_context_create, out_cpu) - 44usize];
+};
+/** struct haiov_context_wait - ioctl(HAIOV_CONTEXT_WAIT)
+ @size: sizeof(struct haiov_context_wait)
+ @flags: Must be 0
+ @context_id: The context
+
+ Park the calling thread, for as long as the context lives. The handler runs
+ meanwhile, in frames or on this thread; the call goes on when it has returned. It
+ only ever returns with an error. A signal is handled when it comes, whether the
+ thread is parked or runs the handler.
+
+ ENOENT: no such id, or not a context, or it has been destroyed meanwhile. EPERM:
+ another process has made it. EBUSY: another thread is parked there, or runs its
+ handler. EINTR: a signal came, whose action does not ask for system calls to be
+ restarted.*/
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct haiov_context_wait {
+    pub size: __u32,
+    pub flags: __u32,
+    pub context_id: __u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    [
+        "Size of haiov_context_wait",
+    ][::core::mem::size_of::<haiov_context_wait>() - 16usize];
+    [
+        "Alignment of haiov_context_wait",
+    ][::core::mem::align_of::<haiov_context_wait>() - 8usize];
+    [
+        "Offset of field: haiov_context_wait::size",
+    ][::core::mem::offset_of!(haiov_context_wait, size) - 0usize];
+    [
+        "Offset of field: haiov_context_wait::flags",
+    ][::core::mem::offset_of!(haiov_context_wait, flags) - 4usize];
+    [
+        "Offset of field: haiov_context_wait::context_id",
+    ][::core::mem::offset_of!(haiov_context_wait, context_id) - 8usize];
+};
+/** struct haiov_context_query - ioctl(HAIOV_CONTEXT_QUERY)
+ @size: sizeof(struct haiov_context_query)
+ @flags: Must be 0
+ @context_id: The context
+ @out_cpu: Its CPU
+ @out_veiid: Its VEIID there
+ @out_nr_routes: Routes that lead to it
+ @out_parked: 1 if its thread is parked
+ @out_pending: 1 if an event waits for it
+ @__reserved: 0
+ @out_doorbells: Handlers that began on the thread
+ @out_faults: Frames that went on on the thread: they trapped
+ @out_preempted: The same: who was interrupted had something else to do
+ @out_expired: The same: their budget was used up
+ @out_interrupted: Times that an interrupt found a frame, which went on after it
+
+ Query a context. Its thread has woken out_doorbells + out_faults +
+ out_preempted + out_expired times. Frames that end by themselves are not
+ counted: no code of the kernel runs for them. ENOENT: no such id, or not a
+ context.*/
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct haiov_context_query {
+    pub size: __u32,
+    pub flags: __u32,
+    pub context_id: __u64,
+    pub out_cpu: __u32,
+    pub out_veiid: __u32,
+    pub out_nr_routes: __u32,
+    pub out_parked: __u32,
+    pub out_pending: __u32,
+    pub __reserved: __u32,
+    pub out_doorbells: __u64,
+    pub out_faults: __u64,
+    pub out_preempted: __u64,
+    pub out_expired: __u64,
+    pub out_interrupted: __u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    [
+        "Size of haiov_context_query",
+    ][::core::mem::size_of::<haiov_context_query>() - 80usize];
+    [
+        "Alignment of haiov_context_query",
+    ][::core::mem::align_of::<haiov_context_query>() - 8usize];
+    [
+        "Offset of field: haiov_context_query::size",
+    ][::core::mem::offset_of!(haiov_context_query, size) - 0usize];
+    [
+        "Offset of field: haiov_context_query::flags",
+    ][::core::mem::offset_of!(haiov_context_query, flags) - 4usize];
+    [
+        "Offset of field: haiov_context_query::context_id",
+    ][::core::mem::offset_of!(haiov_context_query, context_id) - 8usize];
+    [
+        "Offset of field: haiov_context_query::out_cpu",
+    ][::core::mem::offset_of!(haiov_context_query, out_cpu) - 16usize];
+    [
+        "Offset of field: haiov_context_query::out_veiid",
+    ][::core::mem::offset_of!(haiov_context_query, out_veiid) - 20usize];
+    [
+        "Offset of field: haiov_context_query::out_nr_routes",
+    ][::core::mem::offset_of!(haiov_context_query, out_nr_routes) - 24usize];
+    [
+        "Offset of field: haiov_context_query::out_parked",
+    ][::core::mem::offset_of!(haiov_context_query, out_parked) - 28usize];
+    [
+        "Offset of field: haiov_context_query::out_pending",
+    ][::core::mem::offset_of!(haiov_context_query, out_pending) - 32usize];
+    [
+        "Offset of field: haiov_context_query::__reserved",
+    ][::core::mem::offset_of!(haiov_context_query, __reserved) - 36usize];
+    [
+        "Offset of field: haiov_context_query::out_doorbells",
+    ][::core::mem::offset_of!(haiov_context_query, out_doorbells) - 40usize];
+    [
+        "Offset of field: haiov_context_query::out_faults",
+    ][::core::mem::offset_of!(haiov_context_query, out_faults) - 48usize];
+    [
+        "Offset of field: haiov_context_query::out_preempted",
+    ][::core::mem::offset_of!(haiov_context_query, out_preempted) - 56usize];
+    [
+        "Offset of field: haiov_context_query::out_expired",
+    ][::core::mem::offset_of!(haiov_context_query, out_expired) - 64usize];
+    [
+        "Offset of field: haiov_context_query::out_interrupted",
+    ][::core::mem::offset_of!(haiov_context_query, out_interrupted) - 72usize];
 };
 pub const HAIOV_UER_PUNT: _bindgen_ty_2 = 0;
 pub const HAIOV_UER_SIGNAL: _bindgen_ty_2 = 1;

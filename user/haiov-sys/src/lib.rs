@@ -47,3 +47,9 @@ pub const HAIOV_VCPU_CREATE: u32 = io(HAIOV_CMD_VCPU_CREATE);
 pub const HAIOV_MMIO_ADD: u32 = io(HAIOV_CMD_MMIO_ADD);
 /// Lets handlers signal an eventfd; takes a [`haiov_signal_add`].
 pub const HAIOV_SIGNAL_ADD: u32 = io(HAIOV_CMD_SIGNAL_ADD);
+/// Creates a context; takes a [`haiov_context_create`].
+pub const HAIOV_CONTEXT_CREATE: u32 = io(HAIOV_CMD_CONTEXT_CREATE);
+/// Parks the calling thread in a context; takes a [`haiov_context_wait`].
+pub const HAIOV_CONTEXT_WAIT: u32 = io(HAIOV_CMD_CONTEXT_WAIT);
+/// Reads the place and the counters of a context; takes a [`haiov_context_query`].
+pub const HAIOV_CONTEXT_QUERY: u32 = io(HAIOV_CMD_CONTEXT_QUERY);

@@ -74,7 +74,12 @@ fn crate_says_what_the_header_says() {
         HAIOV_TYPE,
         HAIOV_FEATURE_VEI,
         HAIOV_FEATURE_UER,
+        HAIOV_FEATURE_HCS,
         HAIOV_ROUTE_CPU,
+        HAIOV_ROUTE_CONTEXT,
+        HAIOV_CONTEXT_CPU,
+        HAIOV_CONTEXT_ANY,
+        HAIOV_BUDGET_MAX_US,
         HAIOV_INFO,
         HAIOV_DESTROY,
         HAIOV_VM_CREATE,
@@ -85,6 +90,9 @@ fn crate_says_what_the_header_says() {
         HAIOV_VCPU_CREATE,
         HAIOV_MMIO_ADD,
         HAIOV_SIGNAL_ADD,
+        HAIOV_CONTEXT_CREATE,
+        HAIOV_CONTEXT_WAIT,
+        HAIOV_CONTEXT_QUERY,
         HAIOV_MAX_SIGNALS,
         HAIOV_UER_PUNT,
         HAIOV_UER_SIGNAL,
@@ -95,7 +103,7 @@ fn crate_says_what_the_header_says() {
         haiov_destroy { size, flags, id }
         haiov_vm_create { size, flags, kvm_fd, nr_veirqs, out_vm_id, out_vmid }
         haiov_vm_query { size, flags, vm_id, out_vmid, out_nr_routes, out_fallbacks, out_dropped }
-        haiov_route_add { size, flags, vm_id, veirq, eventfd, cpu, out_route_id, out_veiid, out_cpu }
+        haiov_route_add { size, flags, vm_id, veirq, eventfd, cpu, out_route_id, out_veiid, out_cpu, context_id }
         haiov_route_move { size, flags, route_id, cpu, out_veiid }
         haiov_route_query {
             size, flags, route_id, out_veirq, out_veiid, out_cpu, out_pending, out_delivered, out_fallbacks, out_throttled,
@@ -103,6 +111,12 @@ fn crate_says_what_the_header_says() {
         haiov_vcpu_create { size, flags, vm_id, vcpu_fd, entry, data, out_vcpu_id }
         haiov_mmio_add { size, flags, vm_id, gpa, length, out_mmio_id }
         haiov_signal_add { size, flags, vm_id, eventfd, out_index, out_signal_id }
+        haiov_context_create { size, flags, entry, data, cpu, budget_us, out_context_id, out_veiid, out_cpu }
+        haiov_context_wait { size, flags, context_id }
+        haiov_context_query {
+            size, flags, context_id, out_cpu, out_veiid, out_nr_routes, out_parked, out_pending, out_doorbells, out_faults,
+            out_preempted, out_expired, out_interrupted,
+        }
     );
     let expressions: Vec<String> = table.iter().map(|(e, _)| e.clone()).collect();
     let c = ask_c(&expressions);

@@ -47,6 +47,17 @@ impl Features {
         self.0 & u64::from(raw::HAIOV_FEATURE_UER) != 0
     }
 
+    /// Whether VEIRQs can be routed to handlers that start at once (Hardware-assisted Context Switch).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(!haiov::Features::default().hcs());
+    /// ```
+    pub fn hcs(self) -> bool {
+        self.0 & u64::from(raw::HAIOV_FEATURE_HCS) != 0
+    }
+
     /// All bits, those that this version does not know included.
     pub fn bits(self) -> u64 {
         self.0
@@ -200,5 +211,6 @@ mod tests {
         assert!(features.vei() && !features.uer());
         assert_eq!(features.bits(), 1 | 1 << 63);
         assert!(!Features::from_bits(2).vei() && Features::from_bits(2).uer());
+        assert!(!Features::from_bits(3).hcs() && Features::from_bits(4).hcs());
     }
 }

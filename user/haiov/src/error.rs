@@ -92,6 +92,17 @@ pub enum Error {
         source: Errno,
     },
 
+    /// The caller lacks a privilege.
+    #[error("cannot {action}: {hint}")]
+    NotPermitted {
+        /// What was to be done.
+        action: &'static str,
+        /// Which one, and what to do without.
+        hint: &'static str,
+        /// The system's error.
+        source: Errno,
+    },
+
     /// The KVM virtual machine belongs to another process.
     #[error("cannot {action}: the KVM VM belongs to another process; do it in the process that made that VM")]
     OtherProcess {
@@ -200,6 +211,8 @@ pub(crate) struct Context {
     pub unsupported: &'static str,
     /// What EEXIST is about.
     pub taken: Taken,
+    /// What EPERM is about, where it is not about whose VM it is.
+    pub privilege: Option<&'static str>,
 }
 
 /// What there can be one of.
@@ -221,6 +234,7 @@ impl Context {
             space: "the hardware has no room for it; destroy objects that are not needed",
             unsupported: "this machine has no Xhaiov or no VEIC; use an ioeventfd instead",
             taken: Taken::Veirq(0),
+            privilege: None,
         }
     }
 
@@ -236,7 +250,10 @@ impl Context {
                 Taken::Veirq(veirq) => Error::Exists { action, veirq, source },
                 Taken::Addresses { gpa, length } => Error::Overlaps { action, gpa, length, source },
             },
-            Errno::EPERM => Error::OtherProcess { action, source },
+            Errno::EPERM => match self.privilege {
+                Some(hint) => Error::NotPermitted { action, hint, source },
+                None => Error::OtherProcess { action, source },
+            },
             Errno::EBUSY => Error::Busy { action, hint: self.busy, source },
             Errno::ENODEV => Error::CpuUnavailable { action, source },
             Errno::ENOSPC => Error::NoSpace { action, hint: self.space, source },
@@ -291,6 +308,15 @@ mod tests {
         // Whatever the caller asked for, there is a message.
         let text = range(u64::MAX, 2).error(Errno::EEXIST).to_string();
         assert!(text.contains("0xffffffffffffffff; "), "{text}");
+    }
+
+    #[test]
+    fn privileges_are_named() {
+        let context = Context { privilege: Some("that takes a privilege; do without"), ..Context::of("x") };
+        let error = context.error(Errno::EPERM);
+        assert!(matches!(error, Error::NotPermitted { .. }));
+        assert_eq!(error.to_string(), "cannot x: that takes a privilege; do without");
+        assert!(matches!(Context::of("x").error(Errno::EPERM), Error::OtherProcess { .. }));
     }
 
     #[test]

@@ -11,6 +11,9 @@
 //!
 //! [`uer`] has such a handler ready-made, for devices in safe Rust.
 //!
+//! A [`UserVei`] is a handler for notifications: instead of an eventfd that a thread reads, code of this process that
+//! the hardware starts at once. [`user_vei`] tells what it may do.
+//!
 //! Objects are destroyed when they are dropped, leaf first: a [`Route`], a [`Vcpu`], an [`MmioRange`] and a [`Signal`]
 //! keep their [`Vm`] alive and a [`Vm`] its [`Device`], in whatever order the program drops them.
 //!
@@ -45,6 +48,7 @@ mod signal;
 #[allow(unsafe_code)]
 mod sys;
 pub mod uer;
+pub mod user_vei;
 mod vcpu;
 mod vm;
 
@@ -54,5 +58,6 @@ pub use haiov_sys as raw;
 pub use mmio::MmioRange;
 pub use route::{Route, RouteStatus};
 pub use signal::Signal;
+pub use user_vei::UserVei;
 pub use vcpu::Vcpu;
 pub use vm::{Vm, VmStatus};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The way of one VEIRQ to its eventfd.
+//! The way of one VEIRQ to its eventfd, or to its handler.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -8,9 +8,10 @@ use haiov_sys as raw;
 
 use crate::error::{Context, Result, Taken};
 use crate::sys::{self, Command};
+use crate::user_vei::{self, UserVei};
 use crate::vm::{Inner, Vm};
 
-/// A route from one VEIRQ of a [`Vm`] to an eventfd, by way of a host CPU.
+/// A route from one VEIRQ of a [`Vm`] to an eventfd, by way of a host CPU, or to a [`UserVei`].
 ///
 /// Dropping it destroys it: an event that was accepted before is still signaled, none is after.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Route {
     veirq: u32,
     cpu: u32,
     veiid: u32,
+    /// Lives as long as the route.
+    _user_vei: Option<Arc<user_vei::Inner>>,
 }
 
 /// Place and counters of a [`Route`].
@@ -87,7 +90,59 @@ impl Route {
             ..Command::new()
         };
         sys::ioctl(vm.device().as_fd(), &mut add).map_err(|e| context.error(e))?;
-        Ok(Self { vm: vm.inner().clone(), id: add.out_route_id, veirq, cpu: add.out_cpu, veiid: add.out_veiid })
+        Ok(Self::added(vm, &add, None))
+    }
+
+    /// Routes a VEIRQ to a handler that starts at once.
+    ///
+    /// # Arguments
+    ///
+    /// * `vm` - the VM that sends; it is bound to the same [`Device`](crate::Device) as the handler.
+    /// * `veirq` - which one, less than the number given to [`Vm::create`].
+    /// * `user_vei` - the handler; it lives on for as long as the route.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](crate::Error::Invalid) when the number is out of range,
+    /// [`Error::Exists`](crate::Error::Exists) when the VEIRQ has a route,
+    /// [`Error::NotFound`](crate::Error::NotFound) when the handler belongs to another [`Device`](crate::Device).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(vm: &haiov::Vm) -> haiov::Result<()> {
+    /// let backend = haiov::UserVei::builder().start(vm.device(), || println!("an event"))?;
+    /// let route = haiov::Route::add_context(vm, 0, &backend)?;
+    /// assert_eq!(route.cpu(), backend.cpu());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn add_context(vm: &Vm, veirq: u32, user_vei: &UserVei) -> Result<Self> {
+        let context = Context {
+            invalid: "the VEIRQ must be less than the VM's number of them; check it",
+            taken: Taken::Veirq(veirq),
+            ..Context::of("add the route")
+        };
+        let mut add = raw::haiov_route_add {
+            flags: raw::HAIOV_ROUTE_CONTEXT,
+            vm_id: vm.id(),
+            veirq,
+            context_id: user_vei.id(),
+            ..Command::new()
+        };
+        sys::ioctl(vm.device().as_fd(), &mut add).map_err(|e| context.error(e))?;
+        Ok(Self::added(vm, &add, Some(user_vei.inner().clone())))
+    }
+
+    fn added(vm: &Vm, add: &raw::haiov_route_add, user_vei: Option<Arc<user_vei::Inner>>) -> Self {
+        Self {
+            vm: vm.inner().clone(),
+            id: add.out_route_id,
+            veirq: add.veirq,
+            cpu: add.out_cpu,
+            veiid: add.out_veiid,
+            _user_vei: user_vei,
+        }
     }
 
     /// Moves the route to another CPU. No event is lost; one that is under way may be signaled twice.
@@ -98,8 +153,8 @@ impl Route {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`](crate::Error::Invalid) when there is no such CPU,
-    /// [`Error::CpuUnavailable`](crate::Error::CpuUnavailable) when it is offline or not served,
+    /// [`Error::Invalid`](crate::Error::Invalid) when there is no such CPU, or the route leads to a [`UserVei`], which
+    /// stays where it is, [`Error::CpuUnavailable`](crate::Error::CpuUnavailable) when it is offline or not served,
     /// [`Error::NoSpace`](crate::Error::NoSpace) when no VEIID is free there. The route then stays as it was.
     ///
     /// # Examples
@@ -113,7 +168,7 @@ impl Route {
     /// ```
     pub fn move_to(&mut self, cpu: u32) -> Result<()> {
         let context = Context {
-            invalid: "the CPU must be one of this machine; check its number",
+            invalid: "the CPU must be one of this machine, and the route one to an eventfd; check both",
             space: "no interrupt identity is free there; choose another CPU",
             ..Context::of("move the route")
         };

@@ -48,6 +48,9 @@ command! {
     haiov_vcpu_create => HAIOV_VCPU_CREATE,
     haiov_mmio_add => HAIOV_MMIO_ADD,
     haiov_signal_add => HAIOV_SIGNAL_ADD,
+    haiov_context_create => HAIOV_CONTEXT_CREATE,
+    haiov_context_wait => HAIOV_CONTEXT_WAIT,
+    haiov_context_query => HAIOV_CONTEXT_QUERY,
 }
 
 /// Issues the ioctl of `command`, again when a signal interrupts it.

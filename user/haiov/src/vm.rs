@@ -12,6 +12,7 @@ use crate::mmio::MmioRange;
 use crate::route::Route;
 use crate::signal::Signal;
 use crate::sys::{self, Command};
+use crate::user_vei::UserVei;
 
 /// The kernel's object; destroyed with the last handle to it.
 #[derive(Debug)]
@@ -121,6 +122,30 @@ impl Vm {
     /// ```
     pub fn add_route(&self, veirq: u32, eventfd: impl AsFd, cpu: Option<u32>) -> Result<Route> {
         Route::add(self, veirq, eventfd, cpu)
+    }
+
+    /// Routes a VEIRQ to a handler that starts at once; the same as [`Route::add_context`].
+    ///
+    /// # Arguments
+    ///
+    /// * `veirq` - which one, less than the number given to [`Vm::create`].
+    /// * `user_vei` - the handler; it lives on for as long as the route.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Route::add_context`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(vm: &haiov::Vm) -> haiov::Result<()> {
+    /// let backend = haiov::UserVei::builder().start(vm.device(), || println!("an event"))?;
+    /// let route = vm.add_context_route(3, &backend)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn add_context_route(&self, veirq: u32, user_vei: &UserVei) -> Result<Route> {
+        Route::add_context(self, veirq, user_vei)
     }
 
     /// Lets accesses to a range of guest physical addresses start handlers; the same as [`MmioRange::add`].

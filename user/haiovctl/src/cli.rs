@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-/// Shows what /dev/haiov does: hardware, VMs, routes, MMIO ranges, signals and counters.
+/// Shows what /dev/haiov does: hardware, VMs, routes, MMIO ranges, signals, contexts and counters.
 ///
 /// Without an object, shows all of them. What the hardware can do comes from the device; all state comes from debugfs,
 /// which usually only root may read.
@@ -46,7 +46,7 @@ pub enum Command {
         #[command(subcommand)]
         action: Option<Action>,
     },
-    /// Routes from VEIRQs to eventfds
+    /// Routes from VEIRQs to eventfds and contexts
     Route {
         /// What to do with them
         #[command(subcommand)]
@@ -60,6 +60,12 @@ pub enum Command {
     },
     /// Eventfds that handlers can signal
     Signal {
+        /// What to do with them
+        #[command(subcommand)]
+        action: Option<Action>,
+    },
+    /// Handlers that events start at once
+    Context {
         /// What to do with them
         #[command(subcommand)]
         action: Option<Action>,

@@ -39,6 +39,8 @@ pub enum State {
     Mmio,
     /// Signals of handlers.
     Signals,
+    /// Handlers of events.
+    Contexts,
     /// Interrupt identities by hart.
     Harts,
     /// Counters of the interrupt controller.
@@ -53,6 +55,7 @@ impl State {
             Self::Routes => "routes",
             Self::Mmio => "mmio",
             Self::Signals => "signals",
+            Self::Contexts => "contexts",
             Self::Harts => "harts",
             Self::Counters => "counters",
         }

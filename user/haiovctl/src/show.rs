@@ -11,7 +11,8 @@ use crate::cli::{Command, Options};
 use crate::debugfs::{self, Record, State};
 
 /// What is shown without an object, in this order.
-const EVERYTHING: [State; 6] = [State::Counters, State::Harts, State::Vms, State::Routes, State::Mmio, State::Signals];
+const EVERYTHING: [State; 7] =
+    [State::Counters, State::Harts, State::Vms, State::Routes, State::Mmio, State::Signals, State::Contexts];
 
 /// Makes the answer to what the user asked.
 pub fn render(options: &Options) -> Result<String, Error> {
@@ -30,6 +31,7 @@ pub fn render(options: &Options) -> Result<String, Error> {
         Some(Command::Route { .. }) => one(options, State::Routes),
         Some(Command::Mmio { .. }) => one(options, State::Mmio),
         Some(Command::Signal { .. }) => one(options, State::Signals),
+        Some(Command::Context { .. }) => one(options, State::Contexts),
         Some(Command::Hart { .. }) => one(options, State::Harts),
         Some(Command::Counters { .. }) => one(options, State::Counters),
         // Not something to show.
@@ -68,7 +70,11 @@ fn feature_names(features: Features) -> Vec<String> {
     if features.uer() {
         names.push("uer".to_owned());
     }
-    let unknown = features.bits() & !u64::from(haiov::raw::HAIOV_FEATURE_VEI | haiov::raw::HAIOV_FEATURE_UER);
+    if features.hcs() {
+        names.push("hcs".to_owned());
+    }
+    let known = haiov::raw::HAIOV_FEATURE_VEI | haiov::raw::HAIOV_FEATURE_UER | haiov::raw::HAIOV_FEATURE_HCS;
+    let unknown = features.bits() & !u64::from(known);
     if unknown != 0 {
         names.push(format!("{unknown:#x}"));
     }
@@ -253,13 +259,18 @@ mod tests {
         assert_eq!(names(0), Vec::<String>::new());
         assert_eq!(names(1), ["vei"]);
         assert_eq!(names(3), ["vei", "uer"]);
+        assert_eq!(names(7), ["vei", "uer", "hcs"]);
         assert_eq!(names(1 << 63 | 2), ["uer", "0x8000000000000000"]);
     }
 
     #[test]
-    fn ranges_and_signals_are_shown() {
-        let dir =
-            state(&[("mmio", "vmid=1 gpa=0x10000000 length=0x1000\n"), ("signals", "vmid=1 index=0 signaled=7\n")]);
+    fn ranges_signals_and_contexts_are_shown() {
+        let dir = state(&[
+            ("mmio", "vmid=1 gpa=0x10000000 length=0x1000\n"),
+            ("signals", "vmid=1 index=0 signaled=7\n"),
+            ("contexts", "cpu=2 veiid=1 doorbells=5\n"),
+        ]);
+        assert_eq!(ask(&dir, "context").unwrap(), "cpu  veiid  doorbells\n2    1      5\n");
         assert_eq!(ask(&dir, "mmio").unwrap(), "vmid  gpa         length\n1     0x10000000  0x1000\n");
         let signals: Value = serde_json::from_str(&ask(&dir, "signal --json").unwrap()).unwrap();
         assert_eq!(signals, json!([{"vmid": 1, "index": 0, "signaled": 7}]));
