@@ -88,7 +88,7 @@ static char *read_state(const char *file)
 
 char *module_state(void)
 {
-	static const char *const files[] = { "vms", "routes", "harts", "mmio", "signals" };
+	static const char *const files[] = { "vms", "routes", "harts", "mmio", "signals", "contexts" };
 	char *all = strdup("");
 
 	for (size_t i = 0; all && i < sizeof(files) / sizeof(files[0]); i++) {

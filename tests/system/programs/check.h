@@ -24,7 +24,7 @@ void broken(const char *what, ...) __attribute__((format(printf, 1, 2), noreturn
 /* ioctl with a pointer; 0, or the errno. */
 int try_ioctl(int fd, unsigned long cmd, void *arg);
 
-/* The state that the module shows in debugfs (vms, routes, harts, mmio, signals), as text; to be freed. */
+/* The state that the module shows in debugfs (vms, routes, harts, mmio, signals, contexts), as text; to be freed. */
 char *module_state(void);
 /* One number of the state: the sum of "KEY=N" over all lines of the file. */
 uint64_t state_sum(const char *file, const char *key);

@@ -31,6 +31,7 @@
 
 #define ROOM 8192
 #define NR_VEIRQS 64
+#define CONTEXT_CPU 1
 
 /* guest physical addresses: memory, an MMIO range that stays, and a place for one that comes and goes */
 #define RAM_GPA 0x80000000ULL
@@ -51,6 +52,9 @@ union any {
 	struct haiov_vcpu_create vcpu_create;
 	struct haiov_mmio_add mmio_add;
 	struct haiov_signal_add signal_add;
+	struct haiov_context_create context_create;
+	struct haiov_context_wait context_wait;
+	struct haiov_context_query context_query;
 	unsigned char bytes[ROOM];
 };
 
@@ -58,7 +62,7 @@ static int kvm = -1, haiov = -1, other = -1; /* /dev/kvm, and two files of /dev/
 static int vm_fd = -1, free_vm_fd = -1, vcpu_fd = -1, spare_vcpu_fd = -1, event = -1;
 static int mem_vm_fd = -1; /* a VM with memory */
 static __u64 mem_vm_id;
-static __u64 vcpu_id, range_id, signal_id, dead_signal_id;
+static __u64 vcpu_id, range_id, signal_id, dead_signal_id, context_id, other_context_id, dead_context_id;
 static __u64 vm_id, route_id, other_vm_id, other_route_id, dead_vm_id, dead_route_id;
 static bool hardware, brief;
 static unsigned int nr_harts, nr_veiids;
@@ -101,6 +105,13 @@ static __u64 entry(void)
 	return (uintptr_t)page_end - 4096;
 }
 
+static __u64 data(void)
+{
+	static __u64 word;
+
+	return (uintptr_t)&word;
+}
+
 static __u64 add_vcpu(int fd, __u64 vm, int vcpu)
 {
 	struct haiov_vcpu_create c = { .size = sizeof(c), .vm_id = vm, .vcpu_fd = vcpu, .entry = entry() };
@@ -133,6 +144,18 @@ static __u64 add_signal(int fd, __u64 vm, __u32 *index)
 	return s.out_signal_id;
 }
 
+static __u64 add_context(int fd)
+{
+	struct haiov_context_create c = {
+		.size = sizeof(c), .flags = HAIOV_CONTEXT_CPU, .entry = entry(), .data = data(), .cpu = CONTEXT_CPU,
+	};
+
+	errno = try_ioctl(fd, HAIOV_CONTEXT_CREATE, &c);
+	if (errno)
+		broken("CONTEXT_CREATE");
+	return c.out_context_id;
+}
+
 static int destroy(int fd, __u64 id)
 {
 	struct haiov_destroy d = { .size = sizeof(d), .id = id };
@@ -145,12 +168,13 @@ static int destroy(int fd, __u64 id)
 struct command {
 	const char *name;
 	unsigned long number;
-	size_t size;
+	size_t size, min_size; /* of its first version, if that was another one */
 	size_t flags_at, reserved_at; /* 0: none */
 	__u32 known_flags;
 	size_t id_at; /* 0: takes none */
-	bool id_is_vm, id_is_route;
+	bool id_is_vm, id_is_route, id_is_context;
 	bool has_output;
+	bool sleeps; /* when it succeeds: what fails is tried only */
 	/* Fills in a call that would succeed, and undoes one that has. */
 	void (*prepare)(union any *a);
 	void (*undo)(union any *a);
@@ -266,6 +290,34 @@ static void undo_signal_add(union any *a)
 		broken("undoing SIGNAL_ADD");
 }
 
+static void prepare_context_create(union any *a)
+{
+	a->context_create = (struct haiov_context_create){
+		.size = sizeof(a->context_create), .flags = HAIOV_CONTEXT_CPU, .entry = entry(), .data = data(), .cpu = 0,
+	};
+}
+
+static void undo_context_create(union any *a)
+{
+	errno = destroy(haiov, a->context_create.out_context_id);
+	if (errno)
+		broken("undoing CONTEXT_CREATE");
+}
+
+static void prepare_context_wait(union any *a)
+{
+	a->context_wait = (struct haiov_context_wait){
+		.size = sizeof(a->context_wait), .context_id = context_id,
+	};
+}
+
+static void prepare_context_query(union any *a)
+{
+	a->context_query = (struct haiov_context_query){
+		.size = sizeof(a->context_query), .context_id = context_id,
+	};
+}
+
 #define COMMON(upper, lower) \
 	.name = #upper, .number = HAIOV_##upper, .size = sizeof(struct haiov_##lower), \
 	.flags_at = offsetof(struct haiov_##lower, flags), .prepare = prepare_##lower
@@ -278,7 +330,8 @@ static const struct command commands[] = {
 	{ COMMON(VM_QUERY, vm_query), .id_at = offsetof(struct haiov_vm_query, vm_id), .id_is_vm = true,
 	  .has_output = true },
 	{ COMMON(ROUTE_ADD, route_add), .reserved_at = offsetof(struct haiov_route_add, __reserved),
-	  .known_flags = HAIOV_ROUTE_CPU, .id_at = offsetof(struct haiov_route_add, vm_id), .id_is_vm = true,
+	  .min_size = offsetof(struct haiov_route_add, context_id),
+	  .known_flags = HAIOV_ROUTE_CPU | HAIOV_ROUTE_CONTEXT, .id_at = offsetof(struct haiov_route_add, vm_id), .id_is_vm = true,
 	  .has_output = true, .undo = undo_route_add },
 	{ COMMON(ROUTE_MOVE, route_move), .id_at = offsetof(struct haiov_route_move, route_id),
 	  .id_is_route = true, .has_output = true },
@@ -291,6 +344,12 @@ static const struct command commands[] = {
 	  .has_output = true, .undo = undo_mmio_add },
 	{ COMMON(SIGNAL_ADD, signal_add), .id_at = offsetof(struct haiov_signal_add, vm_id), .id_is_vm = true,
 	  .has_output = true, .undo = undo_signal_add },
+	{ COMMON(CONTEXT_CREATE, context_create), .known_flags = HAIOV_CONTEXT_CPU | HAIOV_CONTEXT_ANY, .has_output = true,
+	  .undo = undo_context_create },
+	{ COMMON(CONTEXT_WAIT, context_wait), .id_at = offsetof(struct haiov_context_wait, context_id),
+	  .id_is_context = true, .sleeps = true },
+	{ COMMON(CONTEXT_QUERY, context_query), .reserved_at = offsetof(struct haiov_context_query, __reserved),
+	  .id_at = offsetof(struct haiov_context_query, context_id), .id_is_context = true, .has_output = true },
 };
 
 static const struct command *command(unsigned long number)
@@ -337,6 +396,8 @@ static int with_hardware(int err)
 
 static void call(const struct command *c, union any *a, int want, const char *what)
 {
+	if (!want && c->sleeps)
+		return;
 	expect(haiov, c->name, c->number, a, want, what);
 	if (!want && c->undo)
 		c->undo(a);
@@ -352,13 +413,24 @@ static void sizes(const struct command *c)
 	c->prepare(&a);
 	call(c, &a, verdict(c), "as it should be");
 
-	for (size_t size = 0; size < c->size; size += size < c->size - 4 ? 4 : 1) {
-		if (brief && size && size != 4 && size != c->size - 1)
+	size_t min_size = c->min_size ? c->min_size : c->size;
+
+	for (size_t size = 0; size < min_size; size += size < min_size - 4 ? 4 : 1) {
+		if (brief && size && size != 4 && size != min_size - 1)
 			continue;
 		c->prepare(&a);
 		a.size = size;
 		snprintf(what, sizeof(what), "size %zu", size);
 		call(c, &a, EINVAL, what);
+	}
+	for (size_t size = min_size; size < c->size; size++) {
+		memset(&a, 0, sizeof(a));
+		c->prepare(&a);
+		/* what an older caller does not have is not looked at */
+		memset(a.bytes + size, 0xff, c->size - size);
+		a.size = size;
+		snprintf(what, sizeof(what), "size %zu", size);
+		call(c, &a, verdict(c), what);
 	}
 	for (size_t i = brief ? 2 : 0; i < sizeof(longer) / sizeof(longer[0]); i++) {
 		memset(&a, 0, sizeof(a));
@@ -453,6 +525,7 @@ static void pointers(const struct command *c)
 
 static void ids(const struct command *c)
 {
+	bool any_kind = !c->id_is_vm && !c->id_is_route && !c->id_is_context;
 	const struct {
 		const char *what;
 		__u64 id;
@@ -466,12 +539,15 @@ static void ids(const struct command *c)
 		{ "the route of another file", other_route_id, !hardware },
 		{ "a VM that is gone", dead_vm_id, false },
 		{ "a route that is gone", dead_route_id, false },
-		{ "a VM", vm_id, !c->id_is_route },
-		{ "a route", route_id, !c->id_is_vm },
-		{ "a vCPU", vcpu_id, !c->id_is_vm && !c->id_is_route },
-		{ "an MMIO range", range_id, !c->id_is_vm && !c->id_is_route },
-		{ "a signal", signal_id, !c->id_is_vm && !c->id_is_route },
+		{ "a VM", vm_id, any_kind || c->id_is_vm },
+		{ "a route", route_id, any_kind || c->id_is_route },
+		{ "a vCPU", vcpu_id, any_kind },
+		{ "an MMIO range", range_id, any_kind },
+		{ "a signal", signal_id, any_kind },
 		{ "a signal that is gone", dead_signal_id, false },
+		{ "a context", context_id, any_kind || c->id_is_context },
+		{ "the context of another file", other_context_id, !hardware },
+		{ "a context that is gone", dead_context_id, false },
 	};
 	union any a;
 
@@ -492,19 +568,19 @@ static void foreign_ids(void)
 {
 	struct haiov_vm_query q = { .size = sizeof(q), .vm_id = other_vm_id };
 	struct haiov_route_query r = { .size = sizeof(r), .route_id = other_route_id };
-	const __u64 ours[] = { vm_id, route_id, vcpu_id, range_id, signal_id, mem_vm_id };
+	const __u64 ours[] = { vm_id, route_id, vcpu_id, range_id, signal_id, mem_vm_id, context_id };
 	bool differ = true;
 
 	expect(other, "VM_QUERY", HAIOV_VM_QUERY, &q, 0, "the other file's VM, on that file");
 	expect(other, "ROUTE_QUERY", HAIOV_ROUTE_QUERY, &r, 0, "the other file's route, on that file");
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-		differ &= ours[i] != other_vm_id && ours[i] != other_route_id;
+		differ &= ours[i] != other_vm_id && ours[i] != other_route_id && ours[i] != other_context_id;
 	check(differ, "ids of two files differ", "they are the same");
 }
 
 static void unknown_numbers(void)
 {
-	static const unsigned int gaps[] = { 0x02, 0x0f, 0x12, 0x1f, 0x23, 0x2f, 0x31, 0x3f, 0x41, 0x4f, 0x51, 0x5f, 0x60, 0x7f,
+	static const unsigned int gaps[] = { 0x02, 0x0f, 0x12, 0x1f, 0x23, 0x2f, 0x31, 0x3f, 0x41, 0x4f, 0x51, 0x5f, 0x63, 0x6f, 0x70, 0x7f,
 					     0xff };
 	union any a;
 	char what[64];
@@ -619,8 +695,26 @@ static void bad_eventfds(const char *name, unsigned long number, void (*prepare)
 	close(timer);
 }
 
+static void prepare_route_to_context(union any *a)
+{
+	prepare_route_add(a);
+	a->route_add.flags = HAIOV_ROUTE_CONTEXT;
+	a->route_add.eventfd = 0;
+	a->route_add.context_id = context_id;
+}
+
 static void route_add_fields(void)
 {
+	const struct {
+		const char *what;
+		__u64 id;
+	} contexts[] = {
+		{ "context 0", 0 },
+		{ "a context that is gone", dead_context_id },
+		{ "a context that is a VM", vm_id },
+		{ "a context that is a route", route_id },
+		{ "a context of another file", other_context_id },
+	};
 	const struct {
 		const char *what;
 		__u32 flags, veirq, cpu;
@@ -650,8 +744,28 @@ static void route_add_fields(void)
 	a.route_add.flags = 0;
 	a.route_add.cpu = 1;
 	expect(haiov, "ROUTE_ADD", HAIOV_ROUTE_ADD, &a, EINVAL, "a CPU without the flag");
+	prepare_route_add(&a);
+	/* Without the hardware there is no context: what counts is that it is not 0. */
+	a.route_add.context_id = ~0ULL;
+	expect(haiov, "ROUTE_ADD", HAIOV_ROUTE_ADD, &a, EINVAL, "a context without the flag");
+	prepare_route_to_context(&a);
+	a.route_add.eventfd = event;
+	expect(haiov, "ROUTE_ADD", HAIOV_ROUTE_ADD, &a, EINVAL, "an eventfd and a context");
+	prepare_route_to_context(&a);
+	a.route_add.flags |= HAIOV_ROUTE_CPU;
+	expect(haiov, "ROUTE_ADD", HAIOV_ROUTE_ADD, &a, EINVAL, "a CPU and a context");
+	for (size_t i = 0; i < sizeof(contexts) / sizeof(contexts[0]); i++) {
+		prepare_route_to_context(&a);
+		a.route_add.context_id = contexts[i].id;
+		expect(haiov, "ROUTE_ADD", HAIOV_ROUTE_ADD, &a, with_hardware(ENOENT), contexts[i].what);
+	}
+	prepare_route_to_context(&a);
+	a.route_add.veirq = 1;
+	expect(haiov, "ROUTE_ADD", HAIOV_ROUTE_ADD, &a, with_hardware(EEXIST), "VEIRQ has a route, to a context");
 	if (!hardware)
 		return;
+	prepare_route_to_context(&a);
+	call(command(HAIOV_ROUTE_ADD), &a, 0, "to a context");
 	prepare_route_add(&a);
 	a.route_add.flags = 0;
 	call(command(HAIOV_ROUTE_ADD), &a, 0, "no CPU given");
@@ -878,6 +992,107 @@ static void signal_add_fields(void)
 	call(command(HAIOV_SIGNAL_ADD), &a, 0, "all are free again");
 }
 
+/* HAIOV_CONTEXT_ANY by a process that has the file but not the privilege. */
+static void unprivileged_context(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		union any a;
+
+		if (setuid(65534))
+			_exit(1);
+		prepare_context_create(&a);
+		a.context_create.flags |= HAIOV_CONTEXT_ANY;
+		if (try_ioctl(haiov, HAIOV_CONTEXT_CREATE, &a) != EPERM)
+			_exit(2);
+		prepare_context_create(&a);
+		if (try_ioctl(haiov, HAIOV_CONTEXT_CREATE, &a) || destroy(haiov, a.context_create.out_context_id))
+			_exit(3);
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		broken("fork");
+	check(!status, "CONTEXT_CREATE: HAIOV_CONTEXT_ANY without the privilege: EPERM, and without the flag success",
+	      "status %#x", status);
+}
+
+static void context_create_fields(void)
+{
+	const struct {
+		const char *what;
+		__u64 entry, data;
+		__u32 cpu, budget_us;
+	} fields[] = {
+		{ "entry 0", 0, data(), 0, 0 },
+		{ "entry 1 off", entry() + 1, data(), 0, 0 },
+		{ "entry 2 off", entry() + 2, data(), 0, 0 },
+		{ "entry -4", -4ULL, data(), 0, 0 },
+		{ "entry in the lowest page of the kernel's half", 1ULL << 63, data(), 0, 0 },
+		{ "entry between the halves", 1ULL << 62, data(), 0, 0 },
+		{ "data 0", entry(), 0, 0, 0 },
+		{ "data 4 off", entry(), data() + 4, 0, 0 },
+		{ "data in the kernel's half", entry(), -8ULL, 0, 0 },
+		{ "CPU past the end", entry(), data(), 4096, 0 },
+		{ "CPU 0x80000000", entry(), data(), 0x80000000, 0 },
+		{ "CPU 0xffffffff", entry(), data(), UINT32_MAX, 0 },
+		{ "a budget that is too large", entry(), data(), 0, HAIOV_BUDGET_MAX_US + 1 },
+		{ "budget 0xffffffff", entry(), data(), 0, UINT32_MAX },
+	};
+	union any a;
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		prepare_context_create(&a);
+		a.context_create.entry = fields[i].entry;
+		a.context_create.data = fields[i].data;
+		a.context_create.cpu = fields[i].cpu;
+		a.context_create.budget_us = fields[i].budget_us;
+		expect(haiov, "CONTEXT_CREATE", HAIOV_CONTEXT_CREATE, &a, with_hardware(EINVAL), fields[i].what);
+	}
+	prepare_context_create(&a);
+	a.context_create.flags = 0;
+	a.context_create.cpu = 1;
+	expect(haiov, "CONTEXT_CREATE", HAIOV_CONTEXT_CREATE, &a, EINVAL, "a CPU without the flag");
+	if (!hardware)
+		return;
+	prepare_context_create(&a);
+	a.context_create.flags = 0;
+	call(command(HAIOV_CONTEXT_CREATE), &a, 0, "no CPU given");
+	prepare_context_create(&a);
+	a.context_create.cpu = nr_harts - 1;
+	a.context_create.budget_us = HAIOV_BUDGET_MAX_US;
+	call(command(HAIOV_CONTEXT_CREATE), &a, 0, "the last CPU, the largest budget");
+	prepare_context_create(&a);
+	a.context_create.flags |= HAIOV_CONTEXT_ANY;
+	call(command(HAIOV_CONTEXT_CREATE), &a, 0, "HAIOV_CONTEXT_ANY");
+	unprivileged_context();
+}
+
+/* A context stays while it has a route, which stays where the context is. */
+static void busy_context(void)
+{
+	struct haiov_context_query q = { .size = sizeof(q), .context_id = context_id };
+	union any a, move;
+
+	prepare_route_to_context(&a);
+	if (try_ioctl(haiov, HAIOV_ROUTE_ADD, &a) || try_ioctl(haiov, HAIOV_CONTEXT_QUERY, &q))
+		broken("ROUTE_ADD to a context");
+	check(q.out_nr_routes == 1 && q.out_cpu == a.route_add.out_cpu && q.out_veiid == a.route_add.out_veiid && !q.out_parked &&
+		      !q.out_pending && !q.out_doorbells,
+	      "CONTEXT_QUERY tells of the context", "%u routes, CPU %u and %u", q.out_nr_routes, q.out_cpu,
+	      a.route_add.out_cpu);
+	check(destroy(haiov, context_id) == EBUSY, "DESTROY: a context that has a route: EBUSY", "another errno");
+	prepare_route_move(&move);
+	move.route_move.route_id = a.route_add.out_route_id;
+	move.route_move.cpu = q.out_cpu;
+	expect(haiov, "ROUTE_MOVE", HAIOV_ROUTE_MOVE, &move, EINVAL, "a route to a context");
+	errno = cpu_online(CONTEXT_CPU, false);
+	check(errno == EBUSY, "a CPU that has a context stays online: EBUSY", "errno %d", errno);
+	if (destroy(haiov, a.route_add.out_route_id))
+		broken("DESTROY");
+}
+
 /* A VM stays while it has a leaf of any kind, and goes when it has none. */
 static void busy_vm(void)
 {
@@ -1007,17 +1222,22 @@ static __u64 make_signal(void)
 	return add_signal(haiov, vm_id, NULL);
 }
 
+static __u64 make_context(void)
+{
+	return add_context(haiov);
+}
+
 /* What was destroyed stays destroyed although its place is taken by another. */
 static void generations(void)
 {
-	static __u64 (*const make[])(void) = { make_route, make_vcpu, make_range, make_signal };
+	static __u64 (*const make[])(void) = { make_route, make_vcpu, make_range, make_signal, make_context };
 
-	for (int i = 0; i < (brief ? 12 : 300); i++) {
-		__u64 old = make[i % 4](), young;
+	for (int i = 0; i < (brief ? 25 : 300); i++) {
+		__u64 old = make[i % 5](), young;
 
 		if (destroy(haiov, old))
 			broken("DESTROY");
-		young = make[i / 4 % 4]();
+		young = make[i / 5 % 5]();
 		if (old == young || destroy(haiov, old) != ENOENT) {
 			check(false, "a stale id never names a younger object", "round %d: %#llx, %#llx", i,
 			      (unsigned long long)old, (unsigned long long)young);
@@ -1036,7 +1256,8 @@ static void answers(void)
 	struct haiov_route_query r = { .size = sizeof(r), .route_id = route_id };
 	struct haiov_route_move m = { .size = sizeof(m), .route_id = route_id, .cpu = 2 };
 
-	check(!try_ioctl(haiov, HAIOV_INFO, &i) && i.features == (HAIOV_FEATURE_VEI | HAIOV_FEATURE_UER) && i.nr_harts == 4 &&
+	check(!try_ioctl(haiov, HAIOV_INFO, &i) && i.features == (HAIOV_FEATURE_VEI | HAIOV_FEATURE_UER | HAIOV_FEATURE_HCS) &&
+		      i.nr_harts == 4 &&
 		      i.nr_veiids == 1024 && i.max_veirqs == 65536,
 	      "INFO tells what the machine has", "%#llx %u %u %u", (unsigned long long)i.features,
 	      i.nr_harts, i.nr_veiids, i.max_veirqs);
@@ -1064,6 +1285,7 @@ static void lifetimes(void)
 	add_vcpu(fd, id, vcpu);
 	add_range(fd, id, SPARE_GPA, 8192);
 	add_signal(fd, id, NULL);
+	add_context(fd);
 	close(vcpu);
 	close(vm);
 	check(!try_ioctl(fd, HAIOV_VM_QUERY, &q) && q.out_nr_routes == 1, "a VM outlives the KVM fd", "errno %d",
@@ -1104,6 +1326,7 @@ static void common(void)
 	vcpu_create_fields();
 	mmio_add_fields();
 	signal_add_fields();
+	context_create_fields();
 	closed_file();
 }
 
@@ -1165,7 +1388,8 @@ static int run_with_hardware(void)
 	dead_vm_id = create_vm(haiov, spare);
 	dead_route_id = add_route(haiov, dead_vm_id, 0);
 	dead_signal_id = add_signal(haiov, dead_vm_id, NULL);
-	if (destroy(haiov, dead_route_id) || destroy(haiov, dead_signal_id) || destroy(haiov, dead_vm_id))
+	dead_context_id = add_context(haiov);
+	if (destroy(haiov, dead_context_id) || destroy(haiov, dead_route_id) || destroy(haiov, dead_signal_id) || destroy(haiov, dead_vm_id))
 		broken("DESTROY");
 	vm_id = create_vm(haiov, vm_fd);
 	route_id = add_route(haiov, vm_id, 1);
@@ -1173,6 +1397,7 @@ static int run_with_hardware(void)
 	range_id = add_range(haiov, vm_id, RANGE_GPA, RANGE_SIZE);
 	signal_id = add_signal(haiov, vm_id, NULL);
 	mem_vm_id = create_vm(haiov, mem_vm_fd);
+	context_id = add_context(haiov);
 	for (int i = 0; i < 12; i++) {
 		int vm = create_kvm_vm();
 
@@ -1180,12 +1405,14 @@ static int run_with_hardware(void)
 		close(vm);
 	}
 	other_route_id = add_route(other, other_vm_id, 1);
+	other_context_id = add_context(other);
 	close(spare);
 
 	answers();
 	foreign_ids();
 	common();
 	busy_vm();
+	busy_context();
 	generations();
 	lifetimes();
 	if (!brief)
@@ -1218,7 +1445,7 @@ static int run_without_hardware(void)
 
 static int run_without_privilege(void)
 {
-	static const char *const files[] = { "vms", "routes", "mmio", "signals" };
+	static const char *const files[] = { "vms", "routes", "mmio", "signals", "contexts" };
 	int fd;
 
 	if (setgroups(0, NULL) || setgid(65534) || setuid(65534))

@@ -1,0 +1,927 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Contexts: handlers that events of a guest start at once, on top of other threads and of guests.
+ *
+ * The guest sends numbered events, each when the handler has acknowledged the one before: one that is
+ * lost stops it for good. On the context's CPU victims compute with all registers, and look whether
+ * the result is what it should be.
+ *
+ *   hcs doorbell EVENTS     onto an idle CPU
+ *   hcs frames EVENTS       over threads of this process, of another one, and over a guest
+ *   hcs user EVENTS         over threads of another user, and of several
+ *   hcs handlers EVENTS     what takes a handler over to its thread: loops, faults, floating point, ...
+ *   hcs ends ROUNDS         what ends its process: a bad address, munmap of its stack, exit, execve, ...
+ *   hcs thread EVENTS       its thread: signals, fork, a second one, one that is gone
+ *   hcs destroy ROUNDS      contexts come and go while events come
+ *   hcs kill ROUNDS         kill -9 of the process at any time
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "guest.h"
+#include "haiov.h"
+#include "hcs.h"
+
+#define NR_VEIRQS	64
+#define NR_EVENTS	4 /* numbered ones */
+#define VCPU_CPU	1
+#define CPU		2 /* of the context */
+#define NOBODY		65534
+#define STACK_SIZE	65536
+#define SPIN_LONG_US	50000
+
+struct backend;
+
+/* A guest whose events go to a context, with its thread. */
+struct backend {
+	struct area area; /* first: what the handler gets */
+	struct guest guest;
+	int haiov;
+	uint64_t vm, context, route[NR_EVENTS];
+	pthread_t thread;
+	pid_t tid;
+	void (*act)(struct backend *b); /* what the handler does first, or NULL */
+	volatile uint64_t calls;	/* handlers that have begun */
+	volatile uint64_t on_thread;	/* those of them that were told that they are on the thread */
+	volatile uint64_t done;		/* and that are about to return */
+	volatile uint64_t wrong;	/* what act() found not to be as it should */
+	volatile long ended;		/* what WAIT returned */
+	char *page;
+};
+
+static unsigned long long u(uint64_t value)
+{
+	return value;
+}
+
+/* Leaves the CPUs of the vCPU and of the context alone: where a thread wakes there is no frame meanwhile. */
+static void stay_away(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	for (long cpu = sysconf(_SC_NPROCESSORS_ONLN) - 1; cpu >= 0; cpu--)
+		if (cpu != VCPU_CPU && cpu != CPU)
+			CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		broken("sched_setaffinity");
+}
+
+/* Between two looks at what is to change: a loop would take the CPU from those that change it. */
+static void look_later(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+}
+
+/* ---- the backend ---- */
+
+/* Where handlers begin, of backends that are created from now on. */
+static void (*handler_entry)(void) = hcs_entry;
+
+static bool on_thread(const struct backend *b)
+{
+	return __atomic_load_n(&b->area.on_thread, __ATOMIC_RELAXED);
+}
+
+static void handle(struct area *area)
+{
+	struct backend *b = (struct backend *)area;
+
+	if (on_thread(b))
+		b->on_thread++;
+	b->calls++;
+	if (b->act)
+		b->act(b);
+	for (unsigned int i = 0; i < NR_EVENTS; i++) {
+		struct slot *slot = &b->guest.shared->acked[i];
+
+		__atomic_store_n(&slot->ack, __atomic_load_n(&slot->seq, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
+	}
+	b->done++;
+}
+
+static void *run_backend(void *arg)
+{
+	struct backend *b = arg;
+	struct haiov_context_wait w = { .size = sizeof(w), .context_id = b->context };
+
+	b->tid = gettid();
+	b->ended = hcs_wait(&b->area, b->haiov, HAIOV_CONTEXT_WAIT, &w);
+	return NULL;
+}
+
+static int try_context(int haiov, struct haiov_context_create *c)
+{
+	return try_ioctl(haiov, HAIOV_CONTEXT_CREATE, c);
+}
+
+static struct haiov_context_query query(const struct backend *b)
+{
+	struct haiov_context_query q = { .size = sizeof(q), .context_id = b->context };
+
+	errno = try_ioctl(b->haiov, HAIOV_CONTEXT_QUERY, &q);
+	if (errno)
+		broken("CONTEXT_QUERY");
+	return q;
+}
+
+static void backend_route(struct backend *b)
+{
+	for (unsigned int i = 0; i < NR_EVENTS; i++) {
+		struct haiov_route_add r = {
+			.size = sizeof(r), .flags = HAIOV_ROUTE_CONTEXT, .vm_id = b->vm, .veirq = i,
+			.context_id = b->context,
+		};
+
+		errno = try_ioctl(b->haiov, HAIOV_ROUTE_ADD, &r);
+		if (errno)
+			broken("ROUTE_ADD to a context");
+		b->route[i] = r.out_route_id;
+		b->guest.shared->acked[i].value = i;
+	}
+	b->guest.shared->nr_acked = NR_EVENTS;
+}
+
+static void backend_context(struct backend *b, unsigned int flags, unsigned int budget_us)
+{
+	struct haiov_context_create c = {
+		.size = sizeof(c), .flags = flags | HAIOV_CONTEXT_CPU, .cpu = CPU, .budget_us = budget_us,
+		.entry = (uintptr_t)handler_entry, .data = (uintptr_t)b,
+	};
+
+	errno = try_context(b->haiov, &c);
+	if (errno)
+		broken("CONTEXT_CREATE");
+	b->context = c.out_context_id;
+}
+
+static void backend_park(struct backend *b)
+{
+	uint64_t deadline = now_us() + PATIENCE_US;
+
+	b->ended = 0;
+	if (pthread_create(&b->thread, NULL, run_backend, b))
+		broken("no thread");
+	/* Events that come before are not lost, but then no frame takes them. */
+	while (!query(b).out_parked && !b->done)
+		if (now_us() > deadline)
+			broken("the thread does not park");
+}
+
+/* All but the guest's start. */
+static struct backend *backend_create(unsigned int flags, unsigned int budget_us, void (*act)(struct backend *))
+{
+	struct backend *b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int kvm = open_kvm();
+
+	if (b == MAP_FAILED)
+		broken("mmap");
+	b->area.handler = handle;
+	b->act = act;
+	b->page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (b->page == MAP_FAILED)
+		broken("mmap");
+	guest_create(&b->guest, kvm);
+	b->haiov = open_haiov();
+	b->vm = vm_bind(b->haiov, b->guest.vm, NR_VEIRQS);
+	guest_add_vcpu(&b->guest);
+	close(kvm);
+	backend_context(b, flags, budget_us);
+	backend_route(b);
+	backend_park(b);
+	return b;
+}
+
+static void backend_destroy(struct backend *b)
+{
+	for (unsigned int i = 0; i < NR_EVENTS; i++)
+		object_destroy(b->haiov, b->route[i]);
+	object_destroy(b->haiov, b->context);
+	pthread_join(b->thread, NULL);
+	check(b->ended == -ENOENT, "its thread comes back when it is destroyed", "with %ld", b->ended);
+	object_destroy(b->haiov, b->vm);
+	close(b->haiov);
+	guest_destroy(&b->guest);
+	munmap(b->page, 4096);
+	munmap(b, sizeof(*b));
+}
+
+/* Where the backend's thread is, for whoever looks for a fault. */
+static void show_thread(const struct backend *b)
+{
+	static const char *const files[] = { "stat", "stack", "syscall" };
+	char path[64], line[512];
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%d/%s", b->tid, files[i]);
+		f = fopen(path, "re");
+		while (f && fgets(line, sizeof(line), f))
+			printf("# %s: %s", files[i], line);
+		if (f)
+			fclose(f);
+	}
+}
+
+static bool arrive(const struct backend *b, uint64_t events)
+{
+	uint64_t from = b->done, last = from, deadline = now_us() + PATIENCE_US;
+
+	for (; b->done - from < events; look_later()) {
+		if (b->done != last) {
+			last = b->done;
+			deadline = now_us() + PATIENCE_US;
+		} else if (now_us() > deadline) {
+			struct haiov_context_query q = query(b);
+
+			printf("# after %llu of %llu events none for %u s: parked %u, pending %u\n", u(last - from), u(events),
+			       PATIENCE_US / 1000000, q.out_parked, q.out_pending);
+			for (unsigned int i = 0; i < NR_EVENTS; i++)
+				printf("# slot %u: %llu sent, %llu seen\n", i, u(b->guest.shared->acked[i].seq),
+				       u(b->guest.shared->acked[i].ack));
+			show_thread(b);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Stops the guest, and waits until all that it sent has been seen. */
+static bool drain(struct backend *b)
+{
+	uint64_t deadline = now_us() + PATIENCE_US;
+
+	guest_stop(&b->guest);
+	for (unsigned int i = 0; i < NR_EVENTS; i++)
+		for (; b->guest.shared->acked[i].ack != b->guest.shared->acked[i].seq; look_later())
+			if (now_us() > deadline)
+				return false;
+	/* The handler that saw the last one is on its way out. */
+	for (; b->done != b->calls || !query(b).out_parked; look_later())
+		if (now_us() > deadline)
+			return false;
+	return true;
+}
+
+/* How handlers began and where they ended. */
+struct tally {
+	uint64_t calls, frames, on_thread, doorbells, faults, preempted, expired, interrupted;
+};
+
+static struct tally tally(const struct backend *b)
+{
+	/* First, since a handler counts later than the kernel. */
+	uint64_t calls = b->calls;
+	struct haiov_context_query q = query(b);
+
+	return (struct tally){ calls, calls > q.out_doorbells ? calls - q.out_doorbells : 0, b->on_thread, q.out_doorbells,
+			       q.out_faults, q.out_preempted, q.out_expired, q.out_interrupted };
+}
+
+static void show(const char *what, const struct tally *t)
+{
+	printf("# %s: %llu handlers, %llu of them frames; %llu doorbells, %llu faults, %llu preempted, %llu expired, %llu interrupted\n",
+	       what, u(t->calls), u(t->frames), u(t->doorbells), u(t->faults), u(t->preempted),
+	       u(t->expired), u(t->interrupted));
+}
+
+/* A figure of the tally, by its offset. */
+static uint64_t figure(const struct tally *t, size_t offset)
+{
+	uint64_t value;
+
+	memcpy(&value, (const char *)t + offset, sizeof(value));
+	return value;
+}
+
+#define TOO_MANY 20 /* times as many events as were asked for will not do what they have not done yet */
+
+/* @events to the end, and more until the figure of the tally at @offset is @least; with the guest on @vcpu_cpu. */
+static struct tally run_until(const char *what, struct backend *b, uint64_t events, int vcpu_cpu, size_t offset,
+			      uint64_t least)
+{
+	uint64_t enough = b->done + events * TOO_MANY;
+	struct tally t;
+	bool flows;
+
+	guest_start(&b->guest, vcpu_cpu);
+	flows = arrive(b, events);
+	for (t = tally(b); flows && figure(&t, offset) < least && b->done < enough; t = tally(b))
+		flows = arrive(b, 1);
+	check(flows, what, "events stop");
+	check(drain(b), what, "not all that was sent was seen");
+	t = tally(b);
+	show(what, &t);
+	check(t.calls >= t.doorbells, what, "%llu doorbells of %llu handlers", u(t.doorbells), u(t.calls));
+	check(!b->wrong, what, "%llu handlers went wrong", u(b->wrong));
+	/* Some may have been taken over before they looked. */
+	check(t.on_thread >= t.doorbells && t.on_thread <= t.doorbells + t.faults + t.preempted + t.expired, what,
+	      "%llu handlers were told that they began on the thread, of %llu doorbells", u(t.on_thread), u(t.doorbells));
+	return t;
+}
+
+static struct tally run(const char *what, struct backend *b, uint64_t events, int vcpu_cpu)
+{
+	return run_until(what, b, events, vcpu_cpu, offsetof(struct tally, calls), events);
+}
+
+/*
+ * Until half as many frames have been as there are @events. How many events that takes is up to the load of the machine
+ * that emulates this one: where a hart has stood still its timer is due as well when it goes on, and comes first.
+ */
+static struct tally run_frames(const char *what, struct backend *b, uint64_t events, int vcpu_cpu)
+{
+	struct tally t = run_until(what, b, events, vcpu_cpu, offsetof(struct tally, frames), events / 2);
+
+	check(t.frames >= events / 2, what, "%llu frames of %llu handlers", u(t.frames), u(t.calls));
+	return t;
+}
+
+/* ---- other processes ---- */
+
+/* A process of the user @uid with a victim; it ends when that finds something wrong. */
+static pid_t victim_of(uid_t uid)
+{
+	int ready[2];
+	pid_t pid;
+	char byte = 0;
+
+	if (pipe2(ready, O_CLOEXEC))
+		broken("pipe2");
+	pid = fork();
+	if (!pid) {
+		struct victim v;
+
+		if (setresuid(uid, uid, uid) || prctl(PR_SET_PDEATHSIG, SIGKILL))
+			_exit(3);
+		victim_start(&v, CPU);
+		if (write(ready[1], &byte, 1) != 1)
+			_exit(4);
+		while (!v.wrong)
+			nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+		_exit(5);
+	}
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) != 1)
+		broken("no victim of user %u", uid);
+	close(ready[0]);
+	return pid;
+}
+
+static void end_victim(pid_t pid, const char *name)
+{
+	int status = 0;
+
+	check(waitpid(pid, &status, WNOHANG) == 0, name, "status %#x", status);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* ---- where they begin ---- */
+
+static void act_syscall(struct backend *b)
+{
+	if (syscall(SYS_gettid) != b->tid || getppid() < 1 || !on_thread(b))
+		b->wrong++;
+}
+
+static void do_doorbell(uint64_t events)
+{
+	struct baseline before = take_baseline();
+	struct backend *b = backend_create(0, 0, NULL);
+	struct tally t = run("every event arrives", b, events, VCPU_CPU);
+
+	check(t.doorbells > t.calls / 2, "an idle CPU is rung", "%llu of %llu", u(t.doorbells), u(t.calls));
+	backend_destroy(b);
+
+	/* Slow, as the firmware sees it first, and says so on the console. */
+	handler_entry = hcs_entry_uret;
+	b = backend_create(0, 0, NULL);
+	run("handlers that end by uret on the thread", b, events / 50, VCPU_CPU);
+	backend_destroy(b);
+	handler_entry = hcs_entry;
+	back_to(&before, "nothing is left");
+}
+
+static void do_frames(uint64_t events)
+{
+	struct baseline before = take_baseline();
+	struct backend *b;
+	struct victim v;
+	struct tally t;
+	pid_t other;
+
+	victim_start(&v, CPU);
+	b = backend_create(0, 0, NULL);
+	run_frames("over a thread of this process", b, events, VCPU_CPU);
+	check(victim_stop(&v), "its registers are as they were", "%llu of %llu rounds are wrong", u(v.wrong), u(v.rounds));
+	backend_destroy(b);
+
+	other = victim_of(0);
+	b = backend_create(0, 0, NULL);
+	run_frames("over another process", b, events, VCPU_CPU);
+	end_victim(other, "its registers are as they were as well");
+	backend_destroy(b);
+
+	/* The guest interrupts itself: what it keeps in its registers counts its events. */
+	b = backend_create(0, 0, NULL);
+	run_frames("over a guest", b, events, CPU);
+	check(!b->guest.shared->traps, "the guest notices nothing", "%llu traps, scause %#llx",
+	      u(b->guest.shared->traps), u(b->guest.shared->scause));
+	backend_destroy(b);
+
+	b = backend_create(0, 0, act_syscall);
+	t = run_until("system calls over a guest", b, events / 4, CPU, offsetof(struct tally, faults), 1);
+	check(t.faults > 0, "they take the handler over to its thread", "none of %llu", u(t.calls));
+	check(!b->guest.shared->traps, "and the guest notices nothing", "%llu traps, scause %#llx",
+	      u(b->guest.shared->traps), u(b->guest.shared->scause));
+	backend_destroy(b);
+	back_to(&before, "nothing is left");
+}
+
+static void do_user(uint64_t events)
+{
+	struct baseline before = take_baseline();
+	pid_t victim = victim_of(NOBODY);
+	struct backend *b;
+	struct tally t;
+
+	/*
+	 * Ours is root's. A few frames may be over the threads of this process that pass by, such as the backend's own
+	 * when it has been rung.
+	 */
+	b = backend_create(0, 0, NULL);
+	t = run("beside another user's threads", b, events, VCPU_CPU);
+	check(t.frames < t.calls / 10, "they are not interrupted", "%llu frames of %llu", u(t.frames), u(t.calls));
+	backend_destroy(b);
+
+	b = backend_create(HAIOV_CONTEXT_ANY, 0, NULL);
+	run_frames("HAIOV_CONTEXT_ANY: over another user's threads", b, events, VCPU_CPU);
+	backend_destroy(b);
+	end_victim(victim, "their registers are as they were");
+	back_to(&before, "nothing is left");
+}
+
+/* ---- what handlers do ---- */
+
+static void spin(uint64_t us)
+{
+	/* No clock: reading that is a system call, or a trap, in a frame. */
+	for (volatile uint64_t n = us * 20; n; n--)
+		;
+}
+
+static void act_loop(struct backend *b)
+{
+	(void)b;
+	spin(SPIN_LONG_US);
+}
+
+static void act_fault(struct backend *b)
+{
+	/* It is not there: what is read is 0, and what is written stays until it is dropped again. */
+	if (b->page[64])
+		b->wrong++;
+	b->page[64] = 1;
+	if (b->page[64] != 1)
+		b->wrong++;
+	if (madvise(b->page, 4096, MADV_DONTNEED))
+		b->wrong++;
+}
+
+static void act_float(struct backend *b)
+{
+	double x = 1.5, y = b->calls, z;
+
+	/* Across the instruction that takes it over. */
+	asm volatile("fmul.d %0, %1, %2\n\tfsub.d %0, %0, %2" : "=&f"(z) : "f"(x), "f"(y));
+	if (z != b->calls * 0.5)
+		b->wrong++;
+}
+
+static void act_sleep(struct backend *b)
+{
+	struct timespec ms = { .tv_nsec = 1000000 };
+
+	if (nanosleep(&ms, NULL))
+		b->wrong++;
+}
+
+static void act_uscratch(struct backend *b)
+{
+	uint64_t data;
+
+	/* First in the frame, if it is one, then on the thread. */
+	for (int i = 0; i < 2; i++) {
+		asm volatile("csrr %0, 0x040" : "=r"(data));
+		if (data != (uintptr_t)b)
+			b->wrong++;
+		sched_yield();
+	}
+}
+
+static void act_mixed(struct backend *b)
+{
+	switch (b->calls % 7) {
+	case 0:
+		return act_fault(b);
+	case 1:
+		return act_float(b);
+	case 2:
+		return act_syscall(b);
+	case 3:
+		return act_uscratch(b);
+	case 4:
+		return spin(2000);
+	}
+}
+
+struct act {
+	const char *name;
+	void (*act)(struct backend *b);
+	unsigned int budget_us, share; /* one in @share of the events that were asked for will do */
+	size_t taken_over;	       /* which figure of the tally must say so, of frames */
+};
+
+static void do_handlers(uint64_t events)
+{
+	static const struct act acts[] = {
+		{ "a page that is not there", act_fault, 0, 2, offsetof(struct tally, faults) },
+		{ "floating point", act_float, 0, 1, offsetof(struct tally, faults) },
+		{ "system calls", act_syscall, 0, 2, offsetof(struct tally, faults) },
+		{ "sleep", act_sleep, 0, 4, offsetof(struct tally, faults) },
+		{ "uscratch", act_uscratch, 0, 2, offsetof(struct tally, faults) },
+		{ "a loop, without a budget", act_loop, 0, 50, offsetof(struct tally, expired) },
+		{ "a loop, over its budget", act_loop, 2000, 50, offsetof(struct tally, expired) },
+		{ "a loop, within its budget", act_loop, 100000, 50, offsetof(struct tally, interrupted) },
+		{ "a bit of everything", act_mixed, 1000, 1, offsetof(struct tally, faults) },
+	};
+	struct baseline before = take_baseline();
+	struct victim v;
+
+	victim_start(&v, CPU);
+	for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
+		const struct act *act = &acts[i];
+		struct backend *b = backend_create(0, act->budget_us, act->act);
+		uint64_t rounds = v.rounds;
+		struct tally t = run_until(act->name, b, events / act->share, VCPU_CPU, act->taken_over, 1);
+
+		check(figure(&t, act->taken_over) > 0, act->name, "nothing was taken over to the thread, or went on after an interrupt");
+		check(v.rounds > rounds, act->name, "the victim does not run");
+		check(!v.wrong, act->name, "%llu rounds of the victim are wrong", u(v.wrong));
+		backend_destroy(b);
+	}
+	check(victim_stop(&v), "the victim's registers are as they were", "%llu of %llu rounds are wrong", u(v.wrong),
+	      u(v.rounds));
+	back_to(&before, "nothing is left");
+}
+
+/* ---- what ends the process ---- */
+
+#define LAST_CALL 5 /* handlers that return before */
+
+static void act_null(struct backend *b)
+{
+	if (b->calls > LAST_CALL)
+		*(volatile int *)NULL = 1;
+}
+
+static void act_illegal(struct backend *b)
+{
+	if (b->calls > LAST_CALL)
+		asm volatile("unimp");
+}
+
+static void act_unmap(struct backend *b)
+{
+	uintptr_t stack = b->area.sp & ~(uintptr_t)(STACK_SIZE - 1);
+
+	if (b->calls > LAST_CALL)
+		syscall(SYS_munmap, stack - STACK_SIZE, 2 * STACK_SIZE);
+}
+
+static void act_exit(struct backend *b)
+{
+	if (b->calls > LAST_CALL)
+		exit(7);
+}
+
+static void act_exit_thread(struct backend *b)
+{
+	if (b->calls > LAST_CALL) {
+		b->wrong = 1; /* who waits for that ends the process */
+		pthread_exit(NULL);
+	}
+}
+
+static void act_exec(struct backend *b)
+{
+	if (b->calls > LAST_CALL)
+		execl("/bin/sh", "sh", "-c", "exit 8", NULL);
+}
+
+static void act_kill(struct backend *b)
+{
+	if (b->calls > LAST_CALL)
+		kill(getpid(), SIGKILL);
+}
+
+static void act_abort(struct backend *b)
+{
+	/* A write of uscratch is nothing for a thread; in a frame it is taken for the handler's own. */
+	if (b->calls > LAST_CALL) {
+		sched_yield();
+		asm volatile("csrw 0x040, zero");
+	}
+}
+
+static void do_ends(unsigned int rounds)
+{
+	static const struct {
+		const char *name;
+		void (*act)(struct backend *b);
+		int signal, status;
+	} ends[] = {
+		{ "a bad address", act_null, SIGSEGV, 0 },
+		{ "an illegal instruction", act_illegal, SIGILL, 0 },
+		{ "munmap of its stack", act_unmap, SIGSEGV, 0 },
+		{ "a write of uscratch on the thread", act_abort, SIGILL, 0 },
+		{ "exit", act_exit, 0, 7 },
+		{ "execve", act_exec, 0, 8 },
+		{ "exit of the thread", act_exit_thread, 0, 9 },
+		{ "kill -9 of itself", act_kill, SIGKILL, 0 },
+	};
+	struct baseline before = take_baseline();
+	struct victim v;
+
+	victim_start(&v, CPU);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		for (unsigned int n = 0; n < rounds; n++) {
+			int status = 0;
+			pid_t pid = fork();
+
+			if (!pid) {
+				struct backend *b = backend_create(0, 0, ends[i].act);
+				uint64_t deadline = now_us() + PATIENCE_US;
+
+				guest_start(&b->guest, VCPU_CPU);
+				while (!b->wrong && now_us() < deadline)
+					look_later();
+				_exit(b->wrong ? 9 : 10);
+			}
+			waitpid(pid, &status, 0);
+			if (ends[i].signal ? !WIFSIGNALED(status) || WTERMSIG(status) != ends[i].signal :
+					     !WIFEXITED(status) || WEXITSTATUS(status) != ends[i].status) {
+				check(false, ends[i].name, "round %u: status %#x", n, status);
+				break;
+			}
+			if (v.wrong)
+				break;
+		}
+		check(!v.wrong, ends[i].name, "%llu rounds of the victim are wrong", u(v.wrong));
+		back_to(&before, ends[i].name);
+	}
+	check(victim_stop(&v), "the victim's registers are as they were", "%llu of %llu rounds are wrong", u(v.wrong),
+	      u(v.rounds));
+}
+
+/* ---- its thread ---- */
+
+static volatile uint64_t signals, in_handler;
+static struct backend *signaled;
+
+static void on_signal(int signal)
+{
+	(void)signal;
+	signals++;
+	in_handler += signaled->calls != signaled->done;
+}
+
+static void act_yield(struct backend *b)
+{
+	(void)b;
+	sched_yield();
+	spin(200);
+}
+
+static void act_fork(struct backend *b)
+{
+	int status;
+	pid_t pid;
+
+	if (b->calls % 16 != 1)
+		return;
+	/* The child stands in the handler, but has no context: uret is nothing there. */
+	pid = fork();
+	if (!pid) {
+		asm volatile(".4byte 0x00200073");
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status) || WTERMSIG(status) != SIGILL)
+		b->wrong++;
+}
+
+static long wait_for(int haiov, uint64_t context)
+{
+	struct haiov_context_wait w = { .size = sizeof(w), .context_id = context };
+
+	return try_ioctl(haiov, HAIOV_CONTEXT_WAIT, &w);
+}
+
+static void take_signals(struct backend *b, int flags)
+{
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = flags };
+
+	signals = in_handler = 0;
+	signaled = b;
+	if (sigaction(SIGUSR1, &action, NULL))
+		broken("sigaction");
+}
+
+/* At least @count signals, and so many that one comes into a handler. */
+static void signal_thread(struct backend *b, uint64_t count)
+{
+	uint64_t deadline = now_us() + PATIENCE_US;
+
+	while ((signals < count || !in_handler) && now_us() < deadline) {
+		uint64_t before = signals;
+
+		if (pthread_kill(b->thread, SIGUSR1))
+			break;
+		while (signals == before && now_us() < deadline)
+			sched_yield();
+	}
+}
+
+static void do_thread(uint64_t events)
+{
+	struct baseline before = take_baseline();
+	struct backend *b;
+	struct victim v;
+	pid_t pid;
+	int status;
+
+	victim_start(&v, CPU);
+	b = backend_create(0, 0, act_yield);
+	guest_start(&b->guest, VCPU_CPU);
+	check(wait_for(b->haiov, b->context) == EBUSY, "a second thread cannot park", "it could");
+	pid = fork();
+	if (!pid)
+		_exit(wait_for(b->haiov, b->context) == EPERM ? 0 : 1);
+	waitpid(pid, &status, 0);
+	check(!status, "another process cannot park", "status %#x", status);
+	check(arrive(b, events / 4), "events arrive", "they stop");
+	take_signals(b, SA_RESTART);
+	signal_thread(b, events / 4);
+	check(signals >= events / 4, "signals reach the thread", "%llu", u(signals));
+	check(in_handler > 0, "in its handler too", "not one of %llu", u(signals));
+	check(arrive(b, events / 4), "and it parks again", "events stop");
+	check(drain(b), "all that was sent was seen", "not all");
+	backend_destroy(b);
+
+	/* Without SA_RESTART, WAIT ends; who parks next gets what has come meanwhile. */
+	b = backend_create(0, 0, NULL);
+	guest_start(&b->guest, VCPU_CPU);
+	check(arrive(b, 10), "events arrive", "they stop");
+	take_signals(b, 0);
+	for (unsigned int i = 0; i < 20; i++) {
+		/* One that comes while it runs the handler does not end WAIT. */
+		do {
+			pthread_kill(b->thread, SIGUSR1);
+			look_later();
+		} while (pthread_tryjoin_np(b->thread, NULL) == EBUSY);
+		if (b->ended != -EINTR)
+			check(false, "a signal ends WAIT", "it ended with %ld", b->ended);
+		backend_park(b);
+		if (!arrive(b, 10))
+			check(false, "events that came while nobody was parked are not lost", "round %u", i);
+	}
+	check(drain(b), "all that was sent was seen, by one thread after the other", "not all");
+	backend_destroy(b);
+
+	b = backend_create(0, 0, act_fork);
+	run("fork", b, events / 4, VCPU_CPU);
+	backend_destroy(b);
+	check(victim_stop(&v), "the victim's registers are as they were", "%llu of %llu rounds are wrong", u(v.wrong),
+	      u(v.rounds));
+	back_to(&before, "nothing is left");
+}
+
+/* ---- coming and going ---- */
+
+static void do_destroy(unsigned int rounds)
+{
+	struct baseline before = take_baseline();
+	struct backend *b;
+	struct victim v;
+	bool flows = true;
+
+	victim_start(&v, CPU);
+	b = backend_create(0, 0, act_mixed);
+	guest_start(&b->guest, VCPU_CPU);
+	for (unsigned int i = 0; i < rounds && flows; i++) {
+		struct haiov_destroy d = { .size = sizeof(d), .id = b->context };
+
+		flows = arrive(b, 1 + i % 8);
+		if (try_ioctl(b->haiov, HAIOV_DESTROY, &d) != EBUSY)
+			check(false, "a context with routes cannot be destroyed", "it could");
+		for (unsigned int n = 0; n < NR_EVENTS; n++)
+			object_destroy(b->haiov, b->route[n]);
+		object_destroy(b->haiov, b->context);
+		pthread_join(b->thread, NULL);
+		if (b->ended != -ENOENT)
+			check(false, "its thread comes back", "with %ld", b->ended);
+		/* What was sent meanwhile went nowhere. */
+		for (unsigned int n = 0; n < NR_EVENTS; n++)
+			b->guest.shared->acked[n].ack = b->guest.shared->acked[n].seq;
+		backend_context(b, 0, i % 2 * 1000);
+		backend_route(b);
+		for (unsigned int n = 0; n < NR_EVENTS; n++)
+			b->guest.shared->acked[n].ack = b->guest.shared->acked[n].seq;
+		backend_park(b);
+	}
+	check(flows, "contexts come and go", "events stop");
+	check(arrive(b, 100) && drain(b), "and the last one works", "events stop");
+	backend_destroy(b);
+	check(victim_stop(&v), "the victim's registers are as they were", "%llu of %llu rounds are wrong", u(v.wrong),
+	      u(v.rounds));
+	back_to(&before, "nothing is left");
+}
+
+static void do_kill(unsigned int rounds)
+{
+	struct baseline before = take_baseline();
+	struct victim v;
+	unsigned int seed = 3;
+	bool left = false;
+
+	victim_start(&v, CPU);
+	for (unsigned int i = 0; i < rounds && !left; i++) {
+		uint64_t *calls = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		uint64_t deadline = now_us() + PATIENCE_US, wanted = rand_r(&seed) % 100;
+		pid_t pid = fork();
+
+		if (!pid) {
+			struct backend *b = backend_create(0, i % 3 * 1000, i % 2 ? act_mixed : NULL);
+
+			guest_start(&b->guest, i % 4 ? VCPU_CPU : CPU);
+			for (;; look_later())
+				*(volatile uint64_t *)calls = b->calls;
+		}
+		while (*(volatile uint64_t *)calls < wanted && now_us() < deadline)
+			look_later();
+		check(now_us() < deadline, "events arrive", "round %u: %llu", i, u(*calls));
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		munmap(calls, 4096);
+		left = !back_to(&before, "kill -9 leaves nothing") || v.wrong;
+	}
+	check(victim_stop(&v), "the victim's registers are as they were", "%llu of %llu rounds are wrong", u(v.wrong),
+	      u(v.rounds));
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+	unsigned int n = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 3)
+		broken("at least 3 CPUs");
+	stay_away();
+	if (!strcmp(what, "doorbell"))
+		do_doorbell(n);
+	else if (!strcmp(what, "frames"))
+		do_frames(n);
+	else if (!strcmp(what, "user"))
+		do_user(n);
+	else if (!strcmp(what, "handlers"))
+		do_handlers(n);
+	else if (!strcmp(what, "ends"))
+		do_ends(n);
+	else if (!strcmp(what, "thread"))
+		do_thread(n);
+	else if (!strcmp(what, "destroy"))
+		do_destroy(n);
+	else if (!strcmp(what, "kill"))
+		do_kill(n);
+	else
+		broken("unknown scenario '%s'", what);
+	return failures != 0;
+}
