@@ -18,18 +18,19 @@ def made(name):
                           text=True).stdout.strip()
 
 
-def run(script, selftest):
-    """Runs programs/SCRIPT beside the crate's self-test of that name. Its lines "ok NAME" and "not ok NAME: WHY" are the
+def run(script, *selftests):
+    """Runs programs/SCRIPT beside the crate's self-tests of those names. Its lines "ok NAME" and "not ok NAME: WHY" are the
     checks; returns the exit status.
 
-    HAIOV_FILES may name a folder with haiov.ko, haiov-vmm, haiovctl, the self-test, Image and guest.cpio that are
+    HAIOV_FILES may name a folder with haiov.ko, haiov-vmm, haiovctl, the self-tests, Image and guest.cpio that are
     to be taken instead of the image's and the build's.
     """
     with tempfile.TemporaryDirectory(prefix="haiov-user.") as folder:
         if os.environ.get("HAIOV_FILES"):
             shutil.copytree(os.environ["HAIOV_FILES"], folder, dirs_exist_ok=True)
-        if not (Path(folder) / selftest).exists():
-            shutil.copy(Path(made("SELFTEST")).with_name(selftest), folder)
+        for selftest in selftests:
+            if not (Path(folder) / selftest).exists():
+                shutil.copy(Path(made("SELFTEST")).with_name(selftest), folder)
         for path in (TOP / "tests/lib/host.sh", HERE / "programs" / script):
             shutil.copy(path, folder)
         ran = subprocess.run([str(TOP / "tools/run"), "--timeout", "800", "--extra", folder, f"sh /extra/{script}"],
