@@ -51,8 +51,8 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub disk: Option<PathBuf>,
 
-    /// How the guest's accesses to the disk's registers reach it, and above all the store by which it says that there
-    /// is something to do; where the host cannot do 'uer', it warns and goes on with 'exit'
+    /// How the guest tells the disk that there is something to do, and how its accesses to the disk's registers reach
+    /// it; where the host cannot do 'vei' or 'uer', it warns and goes on with 'ioeventfd' or 'exit'
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Notify::Exit, requires = "disk")]
     pub blk: Notify,
 
@@ -71,7 +71,8 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub mmio_bench: Option<PathBuf>,
 
-    /// Host CPU that takes the doorbell's interrupt; its consumers run there, the vCPUs elsewhere
+    /// Host CPU that takes the interrupts of the doorbell and the disk; its consumers and the disk's thread run there, the
+    /// vCPUs elsewhere
     #[arg(long, value_name = "CPU")]
     pub cpu_of_route: Option<u32>,
 
@@ -107,6 +108,10 @@ pub enum Notify {
     Exit,
     /// As exit, but the notification signals an eventfd in KVM.
     Ioeventfd,
+    /// There is no notification: a thread looks at the queue all the time.
+    Poll,
+    /// The notification is a virtual event interrupt, which signals the eventfd without an exit.
+    Vei,
     /// A handler of the VMM serves the registers, and signals the eventfd.
     Uer,
 }

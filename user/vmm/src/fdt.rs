@@ -39,14 +39,21 @@ pub struct Description<'a> {
     pub doorbell: Option<Doorbell>,
     /// Whether there is a bench device.
     pub bench: bool,
-    /// Whether there is a disk.
-    pub disk: bool,
+    /// The disk, if there is one.
+    pub disk: Option<Disk>,
 }
 
 /// The doorbell's node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Doorbell {
     /// First VEIRQ, where the host granted them.
+    pub veirq_base: Option<u32>,
+}
+
+/// The disk's node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Disk {
+    /// VEIRQ of its queue, where the host granted one.
     pub veirq_base: Option<u32>,
 }
 
@@ -93,8 +100,8 @@ pub fn build(d: &Description<'_>) -> FdtWriterResult<Vec<u8>> {
     if d.bench {
         bench(&mut fdt)?;
     }
-    if d.disk {
-        disk(&mut fdt)?;
+    if let Some(node) = d.disk {
+        disk(&mut fdt, node)?;
     }
     fdt.end_node(soc)?;
     fdt.end_node(root)?;
@@ -204,18 +211,22 @@ fn doorbell(fdt: &mut FdtWriter, doorbell: Doorbell) -> FdtWriterResult<()> {
     let node = fdt.begin_node(&format!("doorbell@{:x}", layout::DOORBELL_BASE))?;
     fdt.property_string("compatible", "haiov,doorbell")?;
     fdt.property_array_u32("reg", &reg(layout::DOORBELL_BASE, layout::DOORBELL_SIZE))?;
-    if let Some(base) = doorbell.veirq_base {
-        fdt.property_u32("haiov,veirq-base", base)?;
-    }
+    veirq_base(fdt, doorbell.veirq_base)?;
     fdt.end_node(node)
 }
 
-fn disk(fdt: &mut FdtWriter) -> FdtWriterResult<()> {
+/// Says by which VEIRQs the guest notifies a device, if it may.
+fn veirq_base(fdt: &mut FdtWriter, base: Option<u32>) -> FdtWriterResult<()> {
+    base.map_or(Ok(()), |base| fdt.property_u32("haiov,veirq-base", base))
+}
+
+fn disk(fdt: &mut FdtWriter, disk: Disk) -> FdtWriterResult<()> {
     let node = fdt.begin_node(&format!("virtio_mmio@{:x}", layout::DISK_BASE))?;
     fdt.property_string("compatible", "virtio,mmio")?;
     fdt.property_array_u32("reg", &reg(layout::DISK_BASE, layout::DISK_SIZE))?;
     fdt.property_u32("interrupt-parent", PHANDLE_APLIC)?;
     fdt.property_array_u32("interrupts", &[layout::DISK_IRQ, EDGE_RISING])?;
+    veirq_base(fdt, disk.veirq_base)?;
     fdt.end_node(node)
 }
 
@@ -246,7 +257,7 @@ mod tests {
             imsic_ids: 255,
             doorbell: None,
             bench: false,
-            disk: false,
+            disk: None,
         }
     }
 
@@ -296,19 +307,22 @@ mod tests {
     }
 
     #[test]
-    fn doorbell_says_vei_only_where_it_was_granted() {
-        const PATH: &str = "/soc/doorbell@10001000";
-        let mut d = description();
-        assert!(Fdt::new(&build(&d).unwrap()).unwrap().find_node(PATH).is_none());
-        d.doorbell = Some(Doorbell { veirq_base: None });
+    fn devices_say_vei_only_where_it_was_granted() {
+        const DOORBELL: &str = "/soc/doorbell@10001000";
+        const DISK: &str = "/soc/virtio_mmio@10004000";
+        let d = description();
         let blob = build(&d).unwrap();
         let tree = Fdt::new(&blob).unwrap();
-        assert!(tree.find_node(PATH).unwrap().property("haiov,veirq-base").is_none());
-        d.doorbell = Some(Doorbell { veirq_base: Some(0) });
-        let blob = build(&d).unwrap();
-        let tree = Fdt::new(&blob).unwrap();
-        assert_eq!(u32_of(&tree, PATH, "haiov,veirq-base"), Some(0));
-        assert_eq!(tree.find_node(PATH).unwrap().reg().unwrap().next().unwrap().size, Some(0x1000));
+        assert!([DOORBELL, DISK].iter().all(|path| tree.find_node(path).is_none()));
+        for veirq_base in [None, Some(0), Some(5)] {
+            let (doorbell, disk) = (Some(Doorbell { veirq_base }), Some(Disk { veirq_base }));
+            let blob = build(&Description { doorbell, disk, ..d.clone() }).unwrap();
+            let tree = Fdt::new(&blob).unwrap();
+            for path in [DOORBELL, DISK] {
+                assert_eq!(u32_of(&tree, path, "haiov,veirq-base"), veirq_base, "{path}");
+                assert_eq!(tree.find_node(path).unwrap().reg().unwrap().next().unwrap().size, Some(0x1000));
+            }
+        }
     }
 
     #[test]
@@ -326,11 +340,10 @@ mod tests {
         const PATH: &str = "/soc/virtio_mmio@10004000";
         let blob = build(&description()).unwrap();
         assert!(Fdt::new(&blob).unwrap().find_node(PATH).is_none());
-        let blob = build(&Description { disk: true, ..description() }).unwrap();
+        let blob = build(&Description { disk: Some(Disk::default()), ..description() }).unwrap();
         let tree = Fdt::new(&blob).unwrap();
         let node = tree.find_node(PATH).unwrap();
         assert_eq!(node.property("compatible").unwrap().as_str(), Some("virtio,mmio"));
-        assert_eq!(node.reg().unwrap().next().unwrap().size, Some(0x1000));
         assert_eq!(node.property("interrupts").unwrap().value, [0, 0, 0, 2, 0, 0, 0, 1]);
     }
 

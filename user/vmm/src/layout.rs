@@ -39,6 +39,13 @@ pub const SERIAL_IRQ: u32 = 1;
 /// APLIC source of the disk.
 pub const DISK_IRQ: u32 = 2;
 
+/// VEIRQ of the doorbell.
+pub const DOORBELL_VEIRQ: u32 = 0;
+/// VEIRQ of the disk's queue.
+pub const DISK_VEIRQ: u32 = 1;
+/// How many VEIRQs the guest has.
+pub const VEIRQS: u32 = 2;
+
 /// The most vCPUs that the address space has room for.
 pub const MAX_CPUS: u32 = 512;
 

@@ -11,7 +11,7 @@ use std::thread::{self, Builder, JoinHandle};
 use std::time::Duration;
 
 use haiov::uer::{Event, Handler};
-use haiov::{Device, MmioRange, Vm};
+use haiov::{Device, MmioRange, Route, Vm};
 use kvm_ioctls::{IoEventAddress, Kvm, VcpuFd, VmFd};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use vm_memory::GuestMemoryMmap;
@@ -140,6 +140,9 @@ fn load_state(path: &HostPath, options: &Options) -> Result<State> {
     match (&state.disk, &options.disk) {
         (Some(_), None) => Err(wrong("its guest has a disk; give it by --disk".into())),
         (None, Some(_)) => Err(wrong("its guest has no disk; leave out --disk".into())),
+        _ if state.disk_vei && options.blk != Notify::Vei => {
+            Err(wrong("its guest notifies its disk by VEI; give --blk vei".into()))
+        }
         _ => Ok(state),
     }
 }
@@ -157,6 +160,12 @@ struct Guest {
     redirection: (Vec<MmioRange>, Vec<Handler>),
     serial: Arc<Serial>,
     disk: Option<Arc<Disk>>,
+    /// Where the disk's thread runs, if not anywhere.
+    cpu_of_disk: Option<u32>,
+    /// The disk's route, where it was asked for and the host has VEI.
+    disk_route: Option<Route>,
+    /// Whether the guest knows of it.
+    disk_vei: bool,
     /// The binding to /dev/haiov, once something has asked for it.
     binding: Option<Vm>,
     /// What the bench device's eventfd is; it only has to stay open.
@@ -200,6 +209,9 @@ impl Guest {
             redirection,
             serial,
             disk: None,
+            cpu_of_disk: None,
+            disk_route: None,
+            disk_vei: false,
             binding: None,
             bench_event,
             cpu_of_route,
@@ -223,7 +235,7 @@ impl Guest {
             options.cpu_of_route,
         )?;
         self.cpu_of_route = self.cpu_of_route.or(meter.cpu_of_route());
-        let node = fdt::Doorbell { veirq_base: meter.has_route().then_some(notify::VEIRQ_BASE) };
+        let node = fdt::Doorbell { veirq_base: meter.has_route().then_some(layout::DOORBELL_VEIRQ) };
         let device = Doorbell::new(meter, ways, stats, Doorbell::<HostMeter>::PATIENCE);
         self.bus.add(layout::DOORBELL_BASE, layout::DOORBELL_SIZE, Arc::new(Mutex::new(device)));
         Ok(node)
@@ -259,16 +271,28 @@ impl Guest {
 
     fn add_disk(&mut self, options: &Options, disk: Block) -> Result<()> {
         let line = Line { vm: self.vm.clone(), irq: layout::DISK_IRQ };
-        let disk = Arc::new(VirtioMmio::new(disk, self.memory.clone(), line).map_err(Error::host("make an eventfd"))?);
+        let disk = VirtioMmio::new(disk, self.memory.clone(), line).map_err(Error::host("make an eventfd"))?;
+        let disk = Arc::new(if options.blk == Notify::Poll { disk.polled() } else { disk });
         let pages = match options.blk {
-            Notify::Exit | Notify::Ioeventfd => &mut self.bus.exits,
+            Notify::Exit | Notify::Ioeventfd | Notify::Poll | Notify::Vei => &mut self.bus.exits,
             Notify::Uer => &mut self.bus.redirected,
         };
         pages.add(layout::DISK_BASE, layout::DISK_SIZE, disk.clone())?;
-        if options.blk == Notify::Ioeventfd {
-            let address = layout::DISK_BASE + virtio_mmio::NOTIFY;
-            sys::kvm_ioeventfd(sys::borrow(&*self.vm), address, 4, disk.kick().as_fd())
-                .map_err(Error::kvm("add an ioeventfd", "the host's kernel needs CONFIG_EVENTFD"))?;
+        if matches!(options.blk, Notify::Ioeventfd | Notify::Poll | Notify::Vei) {
+            // For a driver that knows nothing of the other two.
+            notify::add_ioeventfd(sys::borrow(&*self.vm), layout::DISK_BASE + virtio_mmio::NOTIFY, disk.kick())?;
+        }
+        self.cpu_of_disk = options.cpu_of_route;
+        if options.blk == Notify::Vei {
+            let (vm, binding) = (&self.vm, &mut self.binding);
+            let mut bind = || bind(vm, binding);
+            let added =
+                notify::add_route(&mut bind, "the disk", layout::DISK_VEIRQ, disk.kick(), options.cpu_of_route)?;
+            if let Some((_, route)) = added {
+                self.cpu_of_disk = Some(route.cpu());
+                self.cpu_of_route = self.cpu_of_route.or(self.cpu_of_disk);
+                self.disk_route = Some(route);
+            }
         }
         self.disk = Some(disk);
         Ok(())
@@ -303,7 +327,7 @@ impl Guest {
     }
 
     fn load(
-        &self,
+        &mut self,
         options: &Options,
         path: &HostPath,
         mut kernel: Blob,
@@ -335,15 +359,20 @@ impl Guest {
             imsic_ids: self.aia.ids,
             doorbell,
             bench: options.mmio_bench.is_some(),
-            disk: self.disk.is_some(),
+            disk: self.disk.as_ref().map(|_| fdt::Disk { veirq_base: self.disk_route.as_ref().map(Route::veirq) }),
         };
+        self.disk_vei = self.disk_route.is_some();
         boot::load_fdt(&self.memory, place.fdt, &fdt::build(&description)?)?;
         vcpu::set_entry(&self.vcpus[0], place.kernel, place.fdt)
     }
 
     /// Puts the guest where a saved one was.
-    fn restore(&self, path: &HostPath, state: State) -> Result<()> {
+    fn restore(&mut self, path: &HostPath, state: State) -> Result<()> {
         let wrong = |what: String| Error::Restore { path: path.to_owned(), what };
+        if state.disk_vei && self.disk_route.is_none() {
+            return Err(wrong("its guest notifies its disk by VEI, which this host does not have".into()));
+        }
+        self.disk_vei = state.disk_vei;
         if state.aia.imsics.len() != self.vcpus.len() {
             return Err(wrong("its vCPUs have not an interrupt controller each".into()));
         }
@@ -364,8 +393,8 @@ impl Guest {
 
     /// Runs the guest until the first vCPU, or the user, ends it.
     fn run(self, options: &Options, control: Option<Control>) -> Result<()> {
-        let Self { vcpus, mem, vm, aia, bus, redirection, serial, disk, binding, bench_event, cpu_of_route, memory } =
-            self;
+        let Self { vcpus, mem, vm, aia, bus, redirection, serial, disk, .. } = self;
+        let Self { cpu_of_disk, disk_route, disk_vei, binding, bench_event, cpu_of_route, memory, .. } = self;
         let (bus, gate, memory, aia) = (Arc::new(bus), Arc::new(Gate::default()), memory, Arc::new(aia));
         let vcpus: Arc<[_]> = vcpus.into_iter().map(Vcpu::new).collect();
         let (ends, ended) = channel();
@@ -380,7 +409,7 @@ impl Guest {
             spawn_interrupt(serial.clone(), close.clone())?,
         ];
         if let Some(disk) = &disk {
-            helpers.push(spawn_disk(disk.clone(), close.clone())?);
+            helpers.push(spawn_disk(disk.clone(), cpu_of_disk, close.clone(), ends.clone())?);
         }
         let mut threads = Vec::new();
         for index in 0..vcpus.len() as u32 {
@@ -395,7 +424,7 @@ impl Guest {
         if let Some(control) = control {
             let saved = !options.doorbell && options.mmio_bench.is_none();
             let (gate, vcpus, aia, memory) = (gate.clone(), vcpus.clone(), aia.clone(), memory.clone());
-            let guest = Paused { gate, vcpus, mem, memory, aia, serial, disk, saved, paused_at: None };
+            let guest = Paused { gate, vcpus, mem, memory, aia, serial, disk, disk_vei, saved, paused_at: None };
             helpers.push(spawn_control(control, guest, close.clone(), ends.clone())?);
         }
         drop(ends);
@@ -411,7 +440,7 @@ impl Guest {
         helpers.into_iter().try_for_each(join)?;
         // The handlers first, then the devices: they have threads and routes that use the VM.
         drop(redirection);
-        drop((bus, bench_event, binding));
+        drop((bus, bench_event, disk_route, binding));
         drop((vcpus, aia, vm, memory));
         match first {
             End::PowerOff => Ok(()),
@@ -430,6 +459,8 @@ struct Paused {
     aia: Arc<Aia>,
     serial: Arc<Serial>,
     disk: Option<Arc<Disk>>,
+    /// Whether the guest knows of the disk's route.
+    disk_vei: bool,
     /// Whether all of its devices can be saved.
     saved: bool,
     /// The guest's time, while it is paused: it stands still meanwhile, lest the guest believe that it hung.
@@ -487,7 +518,7 @@ impl Paused {
         let vcpus = self.vcpus.iter().map(|vcpu| vcpu::lock(vcpu).save()).collect::<Result<_>>()?;
         let aia = self.aia.save()?;
         let mem_crc = snapshot::save_memory(folder, &self.memory, self.mem).map_err(wrong)?;
-        let state = State { mem: self.mem, mem_crc, time, vcpus, aia, serial, disk };
+        let state = State { mem: self.mem, mem_crc, time, vcpus, aia, serial, disk, disk_vei: self.disk_vei };
         snapshot::save_state(folder, &state).map_err(wrong)
     }
 }
@@ -497,7 +528,7 @@ fn bind(vm: &VmFd, binding: &mut Option<Vm>) -> haiov::Result<Vm> {
     match binding {
         Some(vm) => Ok(vm.clone()),
         None => {
-            let vm = Vm::create(&Device::open()?, sys::borrow(vm), notify::VEIRQS)?;
+            let vm = Vm::create(&Device::open()?, sys::borrow(vm), layout::VEIRQS)?;
             Ok(binding.insert(vm).clone())
         }
     }
@@ -593,8 +624,16 @@ fn spawn_control(
 }
 
 /// Starts the thread that serves the disk's queue.
-fn spawn_disk(disk: Arc<Disk>, close: Arc<EventFd>) -> Result<JoinHandle<()>> {
+fn spawn_disk(disk: Arc<Disk>, cpu: Option<u32>, close: Arc<EventFd>, ends: Sender<End>) -> Result<JoinHandle<()>> {
     let body = move || {
+        if let Some(cpu) = cpu.map(|cpu| cpu as usize)
+            && let Err(source) = affinity::pin(cpu)
+        {
+            // Nobody listens any more once the guest has ended.
+            let _ = ends.send(End::Failed(Error::Affinity { who: "the disk", cpu, source }));
+            return;
+        }
+        drop(ends);
         if let Err(error) = disk.run(&close) {
             eprintln!("haiov-vmm: no more disk for the guest: {error}");
         }

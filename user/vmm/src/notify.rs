@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The doorbell's ways into the host: an ioeventfd of KVM, and a route of `/dev/haiov` where there is one.
+//! The doorbell's ways into the host: an ioeventfd of KVM, and a route of `/dev/haiov` where there is one. The disk has
+//! the same two.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use haiov::{Route, Vm};
@@ -14,11 +15,6 @@ use crate::doorbell::{Meter, NOTIFY, VeiStatus, Ways};
 use crate::error::{Error, Result};
 use crate::kvm_stats::{Counters, KvmStats};
 use crate::{layout, sys};
-
-/// The first VEIRQ of the doorbell.
-pub const VEIRQ_BASE: u32 = 0;
-/// How many it has.
-pub const VEIRQS: u32 = 1;
 
 /// Reads KVM's counters and those of the route.
 pub struct HostMeter {
@@ -75,10 +71,9 @@ pub fn connect<'a>(
 ) -> Result<(HostMeter, Ways)> {
     let eventfd = || EventFd::new().map(Arc::new).map_err(Error::host("make an eventfd"));
     let (first, second) = (eventfd()?, eventfd()?);
-    sys::kvm_ioeventfd(vm, layout::DOORBELL_BASE + NOTIFY, 4, borrow_eventfd(&first))
-        .map_err(Error::kvm("add an ioeventfd", "the host's kernel needs CONFIG_EVENTFD"))?;
+    add_ioeventfd(vm, layout::DOORBELL_BASE + NOTIFY, &*first)?;
     let vei = match vei {
-        Some(bind) => add_route(bind, &second, cpu_of_route)?,
+        Some(bind) => add_route(bind, "the doorbell", layout::DOORBELL_VEIRQ, &*second, cpu_of_route)?,
         None => None,
     };
     let cpu = cpu_of_route.or_else(|| vei.as_ref().map(|(_, route)| route.cpu())).map(|cpu| cpu as usize);
@@ -98,25 +93,51 @@ pub fn connect<'a>(
     Ok((HostMeter { vcpus, vei }, ways))
 }
 
-fn borrow_eventfd(eventfd: &EventFd) -> BorrowedFd<'_> {
-    std::os::fd::AsFd::as_fd(eventfd)
+/// Lets a store of 32 bits signal an eventfd, in KVM.
+///
+/// # Arguments
+///
+/// * `vm` - file of the KVM VM.
+/// * `address` - where the guest stores.
+/// * `eventfd` - what is signaled.
+///
+/// # Errors
+///
+/// [`Error::Kvm`] when KVM refuses.
+pub fn add_ioeventfd(vm: BorrowedFd<'_>, address: u64, eventfd: impl AsFd) -> Result<()> {
+    sys::kvm_ioeventfd(vm, address, 4, eventfd.as_fd())
+        .map_err(Error::kvm("add an ioeventfd", "the host's kernel needs CONFIG_EVENTFD"))
 }
 
-/// Adds the route, or warns that this host offers none.
-fn add_route(
+/// Adds a route beside a device's ioeventfd, or warns that this host offers none.
+///
+/// # Arguments
+///
+/// * `bind` - binds the VM.
+/// * `whose` - the device, as the warning calls it.
+/// * `veirq` - what the guest sends.
+/// * `eventfd` - what is signaled.
+/// * `cpu` - the host CPU that takes the interrupt, or `None` for the module's choice.
+///
+/// # Errors
+///
+/// [`Error::Vei`] when VEI is there but does not do what was asked for.
+pub fn add_route(
     bind: &mut dyn FnMut() -> haiov::Result<Vm>,
-    eventfd: &EventFd,
+    whose: &str,
+    veirq: u32,
+    eventfd: impl AsFd,
     cpu: Option<u32>,
 ) -> Result<Option<(Vm, Route)>> {
     let mut add = || -> haiov::Result<(Vm, Route)> {
         let vm = bind()?;
-        let route = vm.add_route(VEIRQ_BASE, eventfd, cpu)?;
+        let route = vm.add_route(veirq, eventfd.as_fd(), cpu)?;
         Ok((vm, route))
     };
     match add() {
         Ok(vei) => Ok(Some(vei)),
         Err(error) if error.is_unsupported() => {
-            eprintln!("haiov-vmm: warning: {error}; the doorbell goes on with its ioeventfd alone");
+            eprintln!("haiov-vmm: warning: {error}; {whose} goes on with its ioeventfd alone");
             Ok(None)
         }
         Err(error) => Err(error.into()),

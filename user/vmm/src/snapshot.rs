@@ -23,7 +23,7 @@ use crate::{uart, virtio_mmio};
 /// How a state begins.
 pub const MAGIC: [u8; 8] = *b"haiovsnp";
 /// Version of the format.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const HEADER: usize = 24;
 /// A state with 512 vCPUs is of some MiB.
@@ -48,6 +48,8 @@ pub struct State {
     pub serial: uart::State,
     /// The disk's device, if there is one.
     pub disk: Option<virtio_mmio::State>,
+    /// Whether the guest was told that it may notify its disk by VEI: it remembers that.
+    pub disk_vei: bool,
 }
 
 /// A vCPU.
@@ -243,6 +245,7 @@ mod tests {
             aia: Aia { aplic: vec![(0x3004, 7)], imsics: vec![vec![(0x80, u64::MAX)], Vec::new()] },
             serial: uart::State::default(),
             disk: None,
+            disk_vei: false,
         }
     }
 
@@ -250,7 +253,7 @@ mod tests {
     fn what_is_written_is_read() {
         let bytes = encode(&state()).unwrap();
         assert_eq!(decode(&bytes).unwrap(), state());
-        assert_eq!(bytes[..12], *b"haiovsnp\x01\0\0\0");
+        assert_eq!(bytes[..12], *b"haiovsnp\x02\0\0\0");
     }
 
     #[test]
@@ -271,8 +274,10 @@ mod tests {
     fn other_programs_and_versions_are_named() {
         let good = encode(&state()).unwrap();
         let mut other = good.clone();
-        other[8] = 2;
-        assert_eq!(decode(&other).unwrap_err(), "its state is of version 2, and this program knows version 1");
+        other[8] += 1;
+        let (later, known) = (VERSION + 1, VERSION);
+        let wanted = format!("its state is of version {later}, and this program knows version {known}");
+        assert_eq!(decode(&other).unwrap_err(), wanted);
         let mut other = good;
         other[0] = b'x';
         assert_eq!(decode(&other).unwrap_err(), "its state is that of another program");

@@ -10,10 +10,14 @@
 //! | all others, the configuration | memory |
 //!
 //! The interrupt line is wired to an input that looks for edges; the thread that serves the queue makes them.
+//!
+//! That thread waits for its eventfd, whoever signals it: this device, an ioeventfd of KVM, or a route of
+//! `/dev/haiov`. Or it looks at the queue all the time ([`VirtioMmio::polled`]), and the driver is told to be silent.
 
+use std::hint;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use haiov::uer::{Caller, Device, Event, Punt, TryLock};
@@ -33,11 +37,13 @@ use virtio_bindings::bindings::virtio_mmio::{
 };
 use virtio_bindings::bindings::virtio_ring::VIRTIO_RING_F_EVENT_IDX;
 use virtio_queue::{DescriptorChain, Error as QueueError, Queue, QueueOwnedT, QueueT};
-use vm_memory::{GuestAddress, GuestMemoryMmap};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 use vm_superio::Trigger;
 
 use crate::wait;
 
+/// How often a thread that polls looks at the queue before it looks whether it is to end, which is a system call.
+const LOOKS: u32 = 1 << 12;
 /// "virt".
 const MAGIC: u32 = 0x7472_6976;
 const VERSION: u32 = 2;
@@ -191,6 +197,17 @@ pub struct VirtioMmio<B, I> {
     kick: Event,
     /// Whether the thread has been told and has not looked yet: it will see whatever is put into the queue until then.
     told: AtomicBool,
+    /// There when the thread does not wait to be told.
+    polled: Option<Polled>,
+}
+
+/// What a thread that polls looks at without a lock, so that it keeps nobody from taking one.
+#[derive(Default)]
+struct Polled {
+    /// Where the driver says how far it is; 0 while the device does not run.
+    avail_idx: AtomicU64,
+    /// How far the device is.
+    next_avail: AtomicU16,
 }
 
 impl<B: Backend, I: Trigger + Send + Sync> VirtioMmio<B, I> {
@@ -218,7 +235,13 @@ impl<B: Backend, I: Trigger + Send + Sync> VirtioMmio<B, I> {
             line,
             kick: Event::new(kick.as_fd().try_clone_to_owned()?),
             told: AtomicBool::new(false),
+            polled: None,
         })
+    }
+
+    /// Makes it a device that looks at its queue all the time, and never asks the driver to say that there is something.
+    pub fn polled(self) -> Self {
+        Self { polled: Some(Polled::default()), ..self }
     }
 
     /// What is signaled when there is something in the queue.
@@ -236,6 +259,9 @@ impl<B: Backend, I: Trigger + Send + Sync> VirtioMmio<B, I> {
     ///
     /// The system's error when it cannot wait.
     pub fn run(&self, stop: &EventFd) -> io::Result<()> {
+        if let Some(polled) = &self.polled {
+            return self.poll(polled, stop);
+        }
         while wait::readable(self.kick.as_fd(), stop)? {
             // Non-blocking: whatever it holds, the queue is looked at next.
             let _ = nix::unistd::read(&self.kick, &mut [0; 8]);
@@ -247,11 +273,29 @@ impl<B: Backend, I: Trigger + Send + Sync> VirtioMmio<B, I> {
         Ok(())
     }
 
+    /// Looks at the queue, and serves it, until `stop` is signaled.
+    fn poll(&self, polled: &Polled, stop: &EventFd) -> io::Result<()> {
+        while !wait::is_readable(stop)? {
+            for _ in 0..LOOKS {
+                if polled.sees_more(&self.memory) {
+                    self.serve();
+                }
+                hint::spin_loop();
+            }
+        }
+        Ok(())
+    }
+
     /// Serves all that is in the queue.
     pub fn serve(&self) {
         let mut active = self.active();
         let Active { backend, queue: Some(queue) } = &mut *active else { return };
-        match drain(queue, &self.memory, backend) {
+        let served = drain(queue, &self.memory, backend, self.polled.is_some());
+        if let Some(polled) = &self.polled {
+            // One that is broken is not looked at again.
+            polled.watch(served.is_ok().then_some(&*queue));
+        }
+        match served {
             Ok(false) => {}
             Ok(true) => self.raise(VIRTIO_MMIO_INT_VRING),
             Err(_) => self.fail(),
@@ -291,6 +335,9 @@ impl<B: Backend, I: Trigger + Send + Sync> VirtioMmio<B, I> {
         let Ok(mut registers) = self.registers.lock() else { return };
         if value == 0 {
             active.queue = None;
+            if let Some(polled) = &self.polled {
+                polled.watch(None);
+            }
             *registers = Registers::default();
             self.interrupt.store(0, Ordering::SeqCst);
             self.needs_reset.store(false, Ordering::SeqCst);
@@ -308,9 +355,14 @@ impl<B: Backend, I: Trigger + Send + Sync> VirtioMmio<B, I> {
         registers.status = status;
         if status & !before & VIRTIO_CONFIG_S_DRIVER_OK != 0 && registers.queue_ready {
             active.queue = registers.queue(&self.memory);
+            drop(registers);
             if active.queue.is_none() {
-                drop(registers);
                 self.fail();
+            }
+            drop(active);
+            if self.polled.is_some() {
+                // Before the driver puts anything into the queue: it is not to say so even once.
+                self.serve();
             }
         }
     }
@@ -413,6 +465,8 @@ impl<B: Backend, I: Trigger + Send + Sync> VirtioMmio<B, I> {
         self.active().queue = queue;
         *self.registers.lock().map_err(|Punt| "the device is not new")? = state.registers;
         self.needs_reset.store(state.needs_reset, Ordering::SeqCst);
+        // Whether the driver is to say that there is something may differ from what it was told.
+        self.serve();
         if state.interrupt != 0 {
             // The edge may have been on its way. One too many does no harm.
             self.raise(state.interrupt);
@@ -421,18 +475,57 @@ impl<B: Backend, I: Trigger + Send + Sync> VirtioMmio<B, I> {
     }
 }
 
-/// Serves all that is in the queue; whether the driver wants to be told.
-fn drain<B: Backend>(queue: &mut Queue, memory: &GuestMemoryMmap, backend: &mut B) -> Result<bool, QueueError> {
+impl Polled {
+    /// Looks at a queue from now on, which the caller has locked, or at none.
+    fn watch(&self, queue: Option<&Queue>) {
+        self.next_avail.store(queue.map_or(0, Queue::next_avail), Ordering::Relaxed);
+        self.avail_idx.store(queue.map_or(0, |queue| queue.avail_ring() + 2), Ordering::Release);
+    }
+
+    /// Whether there seems to be something in the queue. What changes meanwhile shows the next time.
+    fn sees_more(&self, memory: &GuestMemoryMmap) -> bool {
+        let at = self.avail_idx.load(Ordering::Acquire);
+        at != 0
+            && memory
+                .load(GuestAddress(at), Ordering::Acquire)
+                .is_ok_and(|idx| u16::from_le(idx) != self.next_avail.load(Ordering::Relaxed))
+    }
+}
+
+/// Tells the driver not to say that there is something in the queue.
+fn silence(queue: &mut Queue, memory: &GuestMemoryMmap) -> Result<(), QueueError> {
+    queue.disable_notification(memory)?;
+    if queue.event_idx_enabled() {
+        // It speaks when it comes past this index (2.7.10), and it is ahead of us by no more than the queue holds.
+        let never = queue.next_avail().wrapping_add(1 << 15);
+        let avail_event = GuestAddress(queue.used_ring() + 4 + 8 * u64::from(queue.size()));
+        memory.store(never.to_le(), avail_event, Ordering::Relaxed).map_err(QueueError::GuestMemory)?;
+    }
+    Ok(())
+}
+
+/// Serves all that is in the queue; whether the driver wants to be told. Without `silent` the driver is to say when
+/// there is more.
+fn drain<B: Backend>(
+    queue: &mut Queue,
+    memory: &GuestMemoryMmap,
+    backend: &mut B,
+    silent: bool,
+) -> Result<bool, QueueError> {
     let mut some = false;
     loop {
-        queue.disable_notification(memory)?;
+        if silent {
+            silence(queue, memory)?;
+        } else {
+            queue.disable_notification(memory)?;
+        }
         while let Some(request) = queue.iter(memory)?.next() {
             let head = request.head_index();
             let written = backend.serve(memory, request);
             queue.add_used(memory, head, written)?;
             some = true;
         }
-        if !queue.enable_notification(memory)? {
+        if silent || !queue.enable_notification(memory)? {
             break;
         }
     }

@@ -8,6 +8,20 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 
+/// Whether an eventfd is readable.
+///
+/// # Errors
+///
+/// The system's error when it does not say.
+pub(crate) fn is_readable(eventfd: &EventFd) -> io::Result<bool> {
+    let mut fds = [PollFd::new(eventfd.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut fds, PollTimeout::ZERO) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::EINTR) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// Waits until `fd` is readable; `false` when `stop` is, which comes first.
 ///
 /// # Errors

@@ -35,10 +35,18 @@ pub(crate) const BUFFERS: u64 = RAM_BASE + 0x1_0000;
 
 impl<B: Backend> Driver<B> {
     pub(crate) fn new(backend: B) -> Self {
+        Self::of(backend, |device| device)
+    }
+
+    fn polled(backend: B) -> Self {
+        Self::of(backend, VirtioMmio::polled)
+    }
+
+    fn of(backend: B, finish: impl FnOnce(VirtioMmio<B, Edges>) -> VirtioMmio<B, Edges>) -> Self {
         let memory = boot::memory(16).unwrap();
         let edges = Arc::new(AtomicU32::new(0));
-        let device = Arc::new(VirtioMmio::new(backend, memory.clone(), Edges(edges.clone())).unwrap());
-        Self { device, memory, edges, next: 0 }
+        let device = VirtioMmio::new(backend, memory.clone(), Edges(edges.clone())).unwrap();
+        Self { device: Arc::new(finish(device)), memory, edges, next: 0 }
     }
 
     pub(crate) fn read(&self, register: u32) -> u32 {
@@ -76,8 +84,20 @@ impl<B: Backend> Driver<B> {
     }
 
     pub(crate) fn start(&self) {
-        self.prepare(1 << VIRTIO_F_VERSION_1);
+        self.start_with(0);
+    }
+
+    fn start_with(&self, features: u64) {
+        self.prepare(1 << VIRTIO_F_VERSION_1 | features);
         self.write(VIRTIO_MMIO_STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
+    }
+
+    /// Puts the queue back to its beginning.
+    fn empty(&mut self) {
+        self.next = 0;
+        for ring in [AVAIL, USED] {
+            self.memory.write_obj(0_u16, GuestAddress(ring + 2)).unwrap();
+        }
     }
 
     /// Puts one request into the queue: buffers by address, size, and whether the device writes them.
@@ -94,6 +114,12 @@ impl<B: Backend> Driver<B> {
         self.memory.write_obj(0_u16, GuestAddress(AVAIL + 4 + 2 * u64::from(self.next % SIZE))).unwrap();
         self.next = self.next.wrapping_add(1);
         self.memory.write_obj(self.next.to_le(), GuestAddress(AVAIL + 2)).unwrap();
+    }
+
+    /// Whether a driver that puts one more request into the queue has to say so (2.7.10).
+    fn must_notify(&self, event_idx: bool) -> bool {
+        let word = |at| self.memory.read_obj::<u16>(GuestAddress(at)).map(u16::from_le).unwrap();
+        if event_idx { word(USED + 4 + 8 * u64::from(SIZE)) == self.next } else { word(USED) & 1 == 0 }
     }
 
     /// How many requests have been served, and how many bytes were written for the last.
@@ -320,4 +346,94 @@ fn a_saved_device_goes_on_elsewhere() {
     let mut wrong = state;
     wrong.registers.desc = !0xf;
     assert!(other.device.restore(wrong).is_err(), "a queue outside the memory");
+}
+
+/// Whether the driver may use event indices, and what it says of its features then.
+const EVENT_IDX: [(bool, u64); 2] = [(false, 0), (true, 1 << VIRTIO_RING_F_EVENT_IDX)];
+
+#[test]
+fn a_polled_queue_asks_for_no_notification() {
+    for (event_idx, features) in EVENT_IDX {
+        let mut d = Driver::polled(Echo::default());
+        d.start_with(features);
+        // Every index once, and some twice.
+        for i in 0..(1 << 16) + 3 * u32::from(SIZE) {
+            assert!(!d.must_notify(event_idx), "request {i}");
+            d.put(&[(BUFFERS, 0, false)]);
+            d.device.serve();
+            assert_eq!(u32::from(d.used().0), (i + 1) & 0xffff);
+        }
+        // Nor by a request that comes while others are served.
+        for _ in 0..SIZE {
+            assert!(!d.must_notify(event_idx));
+            d.put(&[(BUFFERS, 0, false)]);
+        }
+
+        let mut told = Driver::new(Echo::default());
+        told.start_with(features);
+        assert!(told.must_notify(event_idx), "the first request, elsewhere");
+        told.put(&[(BUFFERS, 0, false)]);
+        told.device.serve();
+        assert!(told.must_notify(event_idx), "and all others once they are served");
+    }
+}
+
+#[test]
+fn a_thread_that_polls_needs_no_word() {
+    let mut d = Driver::polled(Echo::default());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let stop = EventFd::new().unwrap();
+    thread::scope(|scope| {
+        let device = d.device.clone();
+        let thread = scope.spawn(|| {
+            let device = device;
+            device.run(&stop)
+        });
+        // A driver that comes again, whatever it left there.
+        for round in 0..3 {
+            d.empty();
+            d.start();
+            // Not many: where two threads share a CPU, each waits for the end of the other's turn.
+            for i in 1..=5 {
+                d.put(&[(BUFFERS, 1, false)]);
+                while d.used().0 < i && Instant::now() < deadline {
+                    thread::yield_now();
+                }
+                assert_eq!(d.used().0, i, "round {round}");
+            }
+            d.write(VIRTIO_MMIO_STATUS, 0);
+        }
+        // A queue that is broken is left alone.
+        d.empty();
+        d.start();
+        let edges = d.edges();
+        d.memory.write_obj((SIZE + 1).to_le(), GuestAddress(AVAIL + 2)).unwrap();
+        while d.read(VIRTIO_MMIO_STATUS) & NEEDS_RESET == 0 && Instant::now() < deadline {
+            thread::yield_now();
+        }
+        assert_ne!(d.read(VIRTIO_MMIO_STATUS) & NEEDS_RESET, 0);
+        stop.write(1).unwrap();
+        thread.join().unwrap().unwrap();
+        assert_eq!(d.edges(), edges + 1, "told once");
+    });
+}
+
+#[test]
+fn a_saved_driver_learns_whether_to_notify() {
+    for (event_idx, features) in EVENT_IDX {
+        for polled in [false, true] {
+            let driver = |polled| if polled { Driver::polled(Echo::default()) } else { Driver::new(Echo::default()) };
+            let mut d = driver(polled);
+            d.start_with(features);
+            d.put(&[(BUFFERS, 1, false)]);
+            let state = d.device.save().unwrap();
+            let mut memory = vec![0; 0x2_0000];
+            d.memory.read_slice(&mut memory, GuestAddress(RAM_BASE)).unwrap();
+            let mut other = driver(!polled);
+            other.memory.write_slice(&memory, GuestAddress(RAM_BASE)).unwrap();
+            other.next = d.next;
+            other.device.restore(state).unwrap();
+            assert_eq!((d.must_notify(event_idx), other.must_notify(event_idx)), (!polled, polled));
+        }
+    }
 }
