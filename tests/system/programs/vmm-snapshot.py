@@ -245,12 +245,13 @@ def refusals():
     Path("small.img").write_bytes(bytes(1 << 20))
     refused("another disk", "its disk has another size", "--disk", "small.img")
     refused("no snapshot", "its state cannot be read: No such file or directory (os error 2)", *disk, folder="none")
+    version = Path("good/state").read_bytes()[8]
     for name, file, damage, sentence in (
             ("a bit of the state", "state", lambda data: data[:99] + bytes([data[99] ^ 1]) + data[100:], "its state is damaged"),
             ("half the state", "state", lambda data: data[:len(data) // 2], "its state is damaged"),
             ("no state", "state", lambda data: b"", "its state is damaged"),
-            ("a later version", "state", lambda data: data[:8] + b"\2" + data[9:],
-             "its state is of version 2, and this program knows version 1"),
+            ("a later version", "state", lambda data: data[:8] + bytes([version + 1]) + data[9:],
+             f"its state is of version {version + 1}, and this program knows version {version}"),
             ("another file", "state", lambda data: b"\x7fELF" + data, "its state is that of another program"),
             ("half the memory", "memory", lambda data: data[:len(data) // 2], "its memory is damaged"),
             ("a bit of the memory", "memory", lambda data: data[:-1] + bytes([data[-1] ^ 4]), "its memory is damaged")):
@@ -259,6 +260,15 @@ def refusals():
         path = Path("bad") / file
         path.write_bytes(damage(path.read_bytes()))
         refused(name, sentence, *disk, folder="bad")
+
+    shutil.rmtree("vei", ignore_errors=True)
+    vmm = Vmm("told", *boot_options("exit", "vei", 1, 1000))
+    vmm.wait_for(1)
+    answers = vmm.ask("pause", f"snapshot {here}/vei", "quit")
+    check(answers == ["ok"] * 3, "a guest that notifies its disk by VEI is saved", answers)
+    vmm.end()
+    refused("the disk by exits, and the guest knows of VEI", "its guest notifies its disk by VEI; give --blk vei", *disk,
+            folder="vei")
 
     vmm = Vmm("other", *boot_options("exit", "exit", 1, 1000), "--doorbell", "--vei", "off")
     vmm.wait_for(1)
@@ -272,13 +282,19 @@ def main():
     os.makedirs("/tmp/vmm-snapshot", exist_ok=True)
     os.chdir("/tmp/vmm-snapshot")
     exits, handlers = ("exit", "exit"), ("uer", "uer")
-    for which in sys.argv[2:] or ["exit", "uer", "mixed", "clock", "hammer", "refusals"]:
+    for which in sys.argv[2:] or ["exit", "uer", "mixed", "vei", "poll", "clock", "hammer", "refusals"]:
         if which == "exit":
             move(exits, exits, 1, 1, 1000)
         elif which == "uer":
             move(handlers, handlers, 2, 3, 4000)
         elif which == "mixed":
             move(handlers, ("exit", "ioeventfd"), 3, 2, 2000)
+        elif which == "vei":
+            move(("exit", "vei"), ("uer", "vei"), 2, 2, 2000)
+        elif which == "poll":
+            # Who polls has told the guest to be silent; the next one wants to be told.
+            move(("exit", "poll"), ("exit", "ioeventfd"), 2, 2, 2000)
+            move(("exit", "poll"), ("exit", "vei"), 1, 2, 2000)
         elif which == "clock":
             clock(16)
         elif which == "hammer":
