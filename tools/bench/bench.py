@@ -29,6 +29,19 @@ IN_EXTRA = {"load": "insmod /extra/haiov.ko", "vmm": "/extra/haiov-vmm", "kernel
 # What the result of each scenario may be compared with; a row of anything else is a mistake.
 SCENARIOS = ("demo", "mmio", "kick", "wake", "uart", "net", "blk", "idle", "lookup")
 
+MARK = """
+#include <stdio.h>
+#include <string.h>
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "begin"))
+		asm volatile("slti x0, x0, 0x400" ::: "memory");
+	else
+		asm volatile("slti x0, x0, 0x500" ::: "memory");
+	return 0;
+}
+"""
+
 
 class Failed(Exception):
     """The scenario could not be carried out; the message says at which point."""
@@ -47,6 +60,15 @@ def made(name):
     """A path that the build knows (make print-NAME)."""
     return subprocess.run([str(TOP / "tools/build/print"), name], check=True, stdout=subprocess.PIPE,
                           text=True).stdout.strip()
+
+
+def compile_mark(folder):
+    """The program that marks the measured window for the instruction counter."""
+    clang = "clang-" + made("LLVM")
+    source = Path(folder) / "mark.c"
+    source.write_text(MARK)
+    subprocess.run([clang, "--target=riscv64-linux-gnu", "--sysroot=" + made("SYSROOT"), "-static",
+                    "-fuse-ld=lld-" + made("LLVM"), "-O2", "-o", str(Path(folder) / "mark"), str(source)], check=True)
 
 
 def size():
