@@ -26,7 +26,10 @@ vm_initrd() {
 	cp /usr/bin/netperf /usr/bin/netserver $vm_programs $vm_root/usr/bin/
 	vm_loader=/lib/ld-linux-riscv64-lp64d.so.1
 	cp $vm_loader $vm_root/usr/lib/
-	for vm_lib in $($vm_loader --list /usr/bin/netperf | sed -n 's/.*=> \([^ ]*\) .*/\1/p'); do
+	# Those that are no programs, or static ones, need no libraries.
+	for vm_program in /usr/bin/netperf $vm_programs; do
+		$vm_loader --list "$vm_program" 2>/dev/null | sed -n 's/.*=> \([^ ]*\) .*/\1/p'
+	done | sort -u | while read -r vm_lib; do
 		cp "$vm_lib" $vm_root/usr/lib/riscv64-linux-gnu/
 	done
 	(cd $vm_root && find usr | cpio -o -H newc 2>/dev/null) >/tmp/vm-programs.cpio
