@@ -5,6 +5,8 @@
 # way its notifications take. Prints "ok NAME" and "not ok NAME: WHY".
 # shellcheck source=../../lib/host.sh
 . "${0%/*}/host.sh"
+# shellcheck source=../../../tools/bench/qemu-guest.sh
+. "${0%/*}/qemu-guest.sh"
 
 # works OUT COMMAND ARGUMENTS...: runs a guest with that command; its console is one of handlers.
 works() {
@@ -43,26 +45,31 @@ for part in 1 2; do
 	dd if=/tmp/part$part of=/dev/vda bs=64k seek=$((part * 128)) oflag=direct 2>/dev/null &
 done
 wait
-dd if=/dev/urandom of=/tmp/small bs=4k count=REQUESTS 2>/dev/null
-dd if=/tmp/small of=/dev/vda bs=4k seek=5120 oflag=direct 2>/dev/null
 sync
 echo 3 >/proc/sys/vm/drop_caches
 dd if=/dev/vda bs=1M skip=4 count=4 2>/dev/null | cmp - /tmp/large && echo back=same
 echo large=$(sum </tmp/large)
 echo part1=$(sum </tmp/part1)
 echo part2=$(sum </tmp/part2)
-echo small=$(sum </tmp/small)
 dd if=/dev/vda of=/dev/null bs=4k skip=$((MIB * 256)) count=1 2>/dev/null; echo past=$?
+dd if=/dev/urandom of=/tmp/small bs=4k count=REQUESTS 2>/dev/null
 exec </dev/console; echo READY; read -r line
+dd if=/tmp/small of=/dev/vda bs=4k seek=5120 oflag=direct 2>/dev/null
+echo small=$(sum </tmp/small)
+echo DONE; read -r line
 '
 work=$(printf %s "$work" | sed "s/REQUESTS/$requests/; s/MIB/$mib/")
 
-exits() { # sum of the MMIO exits of the VM's vCPUs
-	cat /sys/kernel/debug/kvm/*-*/mmio_exit_user | awk '{ n += $1 } END { print n + 0 }'
+# waits_for WORD: waits until the guest of the file disk has said that, or has ended.
+waits_for() {
+	until grep -q "$1" disk 2>/dev/null || [ -s disk.status ]; do usleep 50000; done
 }
 
-exits_exit_1=0 exits_exit_3=0 exits_ioeventfd_1=0 exits_uer_1=0 exits_uer_3=0
-for how in exit ioeventfd uer; do
+exits() { # WHERE: how often the VM's vCPUs came to the VMM (user) or to an eventfd in KVM (kernel)
+	cat /sys/kernel/debug/kvm/*-*/mmio_exit_"$1" | awk '{ n += $1 } END { print n + 0 }'
+}
+
+for how in exit ioeventfd poll vei uer; do
 	for cpus in 1 3; do
 		name="$how, $cpus vCPU"
 		rm -f disk disk.* keys
@@ -70,13 +77,17 @@ for how in exit ioeventfd uer; do
 		mkfifo keys
 		exec 3<>keys
 		works disk "$work" --disk disk.img --blk $how --cpus $cpus <keys &
-		until grep -q READY disk 2>/dev/null || [ -s disk.status ]; do usleep 50000; done
-		mmio=$(exits)
+		waits_for READY
+		all=$(exits user) in_kvm=$(exits kernel) vei=$(veic sent)
+		echo >&3
+		waits_for DONE
+		small=$(($(exits user) - all)) in_kvm=$(($(exits kernel) - in_kvm)) vei=$(($(veic sent) - vei))
+		all=$((all + small))
 		echo >&3
 		wait
 		exec 3>&-
-		echo "# $name: $mmio MMIO exits in all"
-		eval "exits_${how}_$cpus=$mmio"
+		echo "# $name: $all MMIO exits to the VMM; for $requests small writes $small, $in_kvm to KVM, $vei VEIs"
+		eval "all_${how}_$cpus=$all small_${how}_$cpus=$small in_kvm_${how}_$cpus=$in_kvm vei_${how}_$cpus=$vei"
 		check "$name: the guest powers off" is disk.status 0
 		check "$name: no word on standard error" is disk.err ""
 		check "$name: the guest reads what the image holds" said disk all "$(sum first.img 0 $mib)"
@@ -96,12 +107,77 @@ for how in exit ioeventfd uer; do
 	done
 done
 
-# Each small write costs a notification, the look at InterruptStatus and its acknowledgement.
-check "exit: three exits for each small write" [ "$exits_exit_1" -ge $((3 * requests)) ]
-check "ioeventfd: the notification is no exit" [ "$exits_ioeventfd_1" -le $((exits_exit_1 - requests)) ]
-check "ioeventfd: the interrupt's registers are" [ "$exits_ioeventfd_1" -ge $((2 * requests)) ]
-check "uer: one in ten at most, on one vCPU" [ "$exits_uer_1" -le $((exits_exit_1 / 10)) ]
-check "uer: one in four at most, on three" [ "$exits_uer_3" -le $((exits_exit_3 / 4)) ]
+# Each small write costs a notification, the look at InterruptStatus and its acknowledgement: so many of the last two,
+# more or less, and of the first exactly.
+# shellcheck disable=SC2154 # set by eval
+for cpus in 1 3; do
+	for how in exit:3:0:0 ioeventfd:2:1:0 poll:2:0:0 vei:2:0:1; do
+		# shellcheck disable=SC2046 # four words
+		set -- $(echo $how | tr : ' ')
+		eval "small=\$small_$1_$cpus in_kvm=\$in_kvm_$1_$cpus vei=\$vei_$1_$cpus"
+		check "$1, $cpus vCPU: $2 exits to the VMM for each small write" \
+			[ $(((small + requests / 2) / requests)) = "$2" ]
+		check "$1, $cpus vCPU: $3 to KVM, $4 VEIs" [ "$in_kvm,$vei" = $((requests * $3)),$((requests * $4)) ]
+	done
+	check "uer, $cpus vCPU: one exit in ten at most" [ "$(eval "echo \$small_uer_$cpus")" -le $((requests * 3 / 10)) ]
+done
+# shellcheck disable=SC2154 # set by eval
+check "uer: one in ten at most of all, on one vCPU" [ "$all_uer_1" -le $((all_exit_1 / 10)) ]
+# shellcheck disable=SC2154 # set by eval
+check "uer: one in four at most, on three" [ "$all_uer_3" -le $((all_exit_3 / 4)) ]
+
+# What fio has written, many requests of all sizes at a time, it finds again by their checksums; in the image too.
+# shellcheck disable=SC2034 # for qemu-guest.sh
+vm_files=${kernel%/*} vm_programs=/usr/bin/fio
+vm_initrd
+plain_initrd=$initrd initrd=/tmp/vm.cpio
+verify="fio --name=verify --direct=1 --ioengine=libaio --iodepth=32 --rw=randwrite --bsrange=512-64k --blockalign=512
+	--size=${mib}m --verify=crc32c --verify_fatal=1"
+verify=$(echo $verify)
+for how in exit ioeventfd poll vei uer; do
+	cp first.img disk.img
+	works verify "$verify --filename=/dev/vda >/tmp/out 2>&1; s=\$?; grep -i 'err=\|issued\|verif' /tmp/out; exit \$s" \
+		--disk disk.img --blk $how --cpus 2 --mem 512 </dev/null
+	check "$how: fio verifies what it wrote" has verify "haiov-guest: status 0"
+	check "$how: all of it" grep -q "issued rwts: total=[1-9][0-9]*,[1-9][0-9]*" verify
+	# shellcheck disable=SC2086 # words
+	check "$how: and finds it in the image" $verify --filename=disk.img --verify_only --direct=0
+done
+echo another | dd of=disk.img bs=1 seek=$((mib * 524288 + 100)) conv=notrunc 2>/dev/null
+# shellcheck disable=SC2086 # words
+check "fio notices other data" sh -c "! $verify --filename=disk.img --verify_only --direct=0"
+initrd=$plain_initrd
+
+# Where the disk's thread is, and that a polling one alone is busy while the guest is idle.
+idle() { # HOW: clock ticks that the disk's thread took in two seconds of an idle guest, and the CPUs that it may use
+	rm -f keys idle idle.*
+	mkfifo keys
+	exec 3<>keys
+	works idle "exec </dev/console; echo READY; read -r line" --disk disk.img --blk "$1" --cpu-of-route 3 <keys &
+	until grep -q READY idle 2>/dev/null || [ -s idle.status ]; do usleep 50000; done
+	task=$(grep -lx disk /proc/"$(pidof haiov-vmm)"/task/*/comm)
+	task=${task%/comm}
+	cpus=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' "$task/status")
+	# shellcheck disable=SC2046 # two words
+	set -- $(cut -d' ' -f14,15 "$task/stat")
+	before=$(($1 + $2))
+	usleep 2000000
+	# shellcheck disable=SC2046 # two words
+	set -- $(cut -d' ' -f14,15 "$task/stat")
+	ticks=$(($1 + $2 - before))
+	echo >&3
+	wait
+	exec 3>&-
+}
+for how in exit vei poll; do
+	idle $how
+	echo "# $how: $ticks ticks in two seconds of an idle guest"
+	check "$how: the disk's thread is where it was asked to be" [ "$cpus" = 3 ]
+	case $how in
+	poll) check "poll: its thread is busy in an idle guest" [ "$ticks" -ge 50 ] ;;
+	*) check "$how: its thread is idle with the guest" [ "$ticks" -le 5 ] ;;
+	esac
+done
 
 # Who may have it.
 works mine "exec </dev/console; echo READY; read -r line" --disk disk.img --blk uer <keys &
@@ -120,4 +196,11 @@ check "no image: status 1" is other.status 1
 check "no image: one sentence" grep -q "^haiov-vmm: cannot use --disk /nope: " other.err
 works other 'echo disks=$(ls /sys/block | grep -c vd)' </dev/null
 check "no disk unless there is one" said other disks 0
+
+# A host without the module: the guest goes on by ioeventfd.
+rmmod haiov
+works plain 'dd if=/dev/vda bs=1M 2>/dev/null | md5sum' --disk disk.img --blk vei </dev/null
+check "no VEI: the guest powers off" is plain.status 0
+check "no VEI: its disk works" has plain "$(md5sum <disk.img | cut -d' ' -f1)"
+check "no VEI: a warning" grep -q "^haiov-vmm: warning: cannot open /dev/haiov: .*; the disk goes on with its ioeventfd alone$" plain.err
 exit $failed
