@@ -302,42 +302,45 @@ impl Hart {
     /// User VEIIDs are pending that no frame has taken: wakes the threads of their contexts. Hard
     /// interrupt context.
     pub(crate) fn doorbell(&self, irq: &LocalInterruptDisabled) {
-        for word in 0..usize::from(self.veiids.div_ceil(WORD_BITS)) {
-            // `settle` waits for us, so that the context is there as long as this takes, and the
-            // reference is not the last one.
-            while let Some((veiid, context)) = self.claim(word, irq) {
-                if !context.kick() {
-                    // Nobody was there to see it. Let it wait for who parks next.
-                    self.raise(veiid);
-                }
+        let mut word = 0;
+
+        // `settle` waits for us, so that the context is there as long as this takes, and the reference is
+        // not the last one.
+        while let Some((veiid, context)) = self.claim(word, irq) {
+            (word, _) = split(veiid);
+            if !context.kick() {
+                // Nobody was there to see it. Let it wait for who parks next.
+                self.raise(veiid);
             }
         }
     }
 
-    /// Claims the lowest user VEIID that is pending and enabled, if there is one, and disables it.
-    fn claim(&self, word: usize, irq: &LocalInterruptDisabled) -> Option<(u16, Arc<Context>)> {
+    /// Claims the lowest user VEIID from word `from` on that is pending and enabled, if there is one, and
+    /// disables it.
+    fn claim(&self, from: usize, irq: &LocalInterruptDisabled) -> Option<(u16, Arc<Context>)> {
         let mut guard = self.slots.lock_with(irq);
         let slots = &mut *guard;
-        let w = &mut slots.words[word];
 
-        loop {
+        for (word, w) in slots.words.iter_mut().enumerate().skip(from) {
             let mut ready = w.enabled & w.user;
             if ready != 0 {
                 ready &= self.regs.bits(self.index, Bits::Eip, word);
             }
-            let n = ones(ready).next()?;
-            let bit = 1 << n;
+            for n in ones(ready) {
+                let bit = 1 << n;
 
-            w.enabled &= !bit;
-            self.regs.set_bits(self.index, Bits::Eie, word, w.enabled);
-            self.regs.set_bits(self.index, Bits::EipClr, word, bit);
+                w.enabled &= !bit;
+                self.regs.set_bits(self.index, Bits::Eie, word, w.enabled);
+                self.regs.set_bits(self.index, Bits::EipClr, word, bit);
 
-            let veiid = word * usize::from(WORD_BITS) + n;
-            if let Some(Target::Context(context)) = &slots.slots[veiid].target {
-                // CAST: It is an index of `slots`, which has no more than `u16::MAX`.
-                return Some((veiid as u16, context.clone()));
+                let veiid = word * usize::from(WORD_BITS) + n;
+                if let Some(Target::Context(context)) = &slots.slots[veiid].target {
+                    // CAST: It is an index of `slots`, which has no more than `u16::MAX`.
+                    return Some((veiid as u16, context.clone()));
+                }
             }
         }
+        None
     }
 
     /// Disables a VEIID. Whoever is behind it stays there.
