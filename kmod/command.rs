@@ -551,10 +551,10 @@ impl Command for haiov_context_create {
 
         create(objects, counts, |id| {
             let context = SeatedContext(veic.create_context(self.given_cpu(), &params)?);
-            let seat = context.0.seat();
+            let state = veic.query_context(&context.0)?;
             self.out_context_id = id.as_raw();
-            self.out_veiid = seat.index().into();
-            self.out_cpu = seat.hart.cpu();
+            self.out_veiid = state.veiid.into();
+            self.out_cpu = state.cpu;
             reply.send(&self)?;
             Ok(Object::Context(context))
         })
@@ -564,6 +564,26 @@ impl Command for haiov_context_create {
 impl haiov_context_create {
     fn given_cpu(&self) -> Option<u32> {
         (self.flags & HAIOV_CONTEXT_CPU != 0).then_some(self.cpu)
+    }
+}
+
+impl Command for haiov_context_move {
+    const NUMBER: u32 = HAIOV_CMD_CONTEXT_MOVE;
+    const MIN_SIZE: usize = size_of::<Self>();
+
+    fn check(&self) -> Result {
+        zero(self.flags)
+    }
+
+    fn execute(mut self, objects: &mut IdTable<Object>, _: &Counts, reply: &Reply) -> Result {
+        hcs()?;
+        let context = find_context(objects, self.context_id)?;
+
+        // As for a route.
+        reply.send(&self)?;
+        self.out_veiid = context.veic().move_context(context, self.cpu)?.into();
+        let _ = reply.send(&self);
+        Ok(())
     }
 }
 
@@ -588,14 +608,14 @@ impl Command for haiov_context_query {
     fn execute(mut self, objects: &mut IdTable<Object>, _: &Counts, reply: &Reply) -> Result {
         hcs()?;
         let context = find_context(objects, self.context_id)?;
-        let seat = context.seat();
+        let state = context.veic().query_context(context)?;
         let stats = context.stats();
 
-        self.out_cpu = seat.hart.cpu();
-        self.out_veiid = seat.index().into();
+        self.out_cpu = state.cpu;
+        self.out_veiid = state.veiid.into();
         self.out_nr_routes = context.nr_routes().load(Relaxed);
-        self.out_parked = seat.hart.is_enabled(seat.index()).into();
-        self.out_pending = seat.hart.is_pending(seat.index()).into();
+        self.out_parked = state.parked.into();
+        self.out_pending = state.pending.into();
         self.out_doorbells = stats.doorbells;
         self.out_faults = stats.faults;
         self.out_preempted = stats.preempted;

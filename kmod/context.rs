@@ -6,12 +6,16 @@
 //! descriptor and the routes are ours. A VEIID is enabled while, and only while, its thread is parked:
 //! what comes at another time stays pending, and nothing is lost.
 //!
+//! A context that moves stands for a moment: it has left one place and not taken the next. What the kernel
+//! says of its thread then, and what is sent, is kept and counts at the next place.
+//!
 //! C header: `include/linux/haiov.h`.
 
 use crate::{
     hart::Hart,
-    veic::Veic,
-    veiid::Veiid, //
+    route::Place,
+    vei::CpusHeld,
+    veic::Veic, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -30,7 +34,9 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        Arc, //
+        new_spinlock_irq,
+        Arc,
+        SpinLockIrq, //
     },
 };
 
@@ -58,16 +64,107 @@ pub(crate) struct Params {
     pub(crate) any: bool,
 }
 
-/// A VEIID of a hart that is a context's. The hart and the VEIID stay the same while it lives.
+/// Where the events of a context arrive, and what its callbacks are given.
+#[pin_data]
 pub(crate) struct Seat {
-    pub(crate) hart: Arc<Hart>,
-    pub(crate) veiid: Veiid,
+    veic: Arc<Veic>,
+    /// In the lock order before that of the hart; as that one taken in hard interrupt context.
+    #[pin]
+    state: SpinLockIrq<State>,
+}
+
+enum State {
+    /// Here. The hart knows the rest.
+    Seated(Place),
+    /// Nowhere. Whether the thread is parked, and whether there was an event, is for the next place.
+    Standing { parked: bool, pending: bool },
 }
 
 impl Seat {
-    /// The number by which the hardware knows the VEIID.
-    pub(crate) fn index(&self) -> u16 {
-        self.veiid.index()
+    fn new(veic: Arc<Veic>) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                veic,
+                state <- new_spinlock_irq!(State::Standing {
+                    parked: false,
+                    pending: false,
+                }),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Where it is. Under the controller's lock it stays there.
+    pub(crate) fn place(&self) -> Option<Place> {
+        match *self.state.lock() {
+            State::Seated(place) => Some(place),
+            State::Standing { .. } => None,
+        }
+    }
+
+    /// Leaves its place, and returns that. When this returns, no frame starts there.
+    pub(crate) fn leave(&self) -> Option<Place> {
+        let mut state = self.state.lock();
+        let State::Seated(place) = *state else {
+            return None;
+        };
+
+        let parked = self.hart(place).unpark(place.veiid.index());
+        *state = State::Standing {
+            parked,
+            pending: false,
+        };
+        Some(place)
+    }
+
+    /// Takes a place. `pending` is whether an event still waits at the one before.
+    pub(crate) fn take(&self, place: Place, pending: bool) {
+        let mut state = self.state.lock();
+        let State::Standing {
+            parked,
+            pending: raised,
+        } = *state
+        else {
+            return;
+        };
+        let (hart, veiid) = (self.hart(place), place.veiid.index());
+
+        *state = State::Seated(place);
+        if pending || raised {
+            hart.raise(veiid);
+        }
+        if parked {
+            hart.park(veiid);
+        }
+    }
+
+    /// The thread is parked.
+    fn park(&self) {
+        match &mut *self.state.lock() {
+            State::Seated(place) => self.hart(*place).park(place.veiid.index()),
+            State::Standing { parked, .. } => *parked = true,
+        }
+    }
+
+    /// It is not any more.
+    fn unpark(&self) {
+        match &mut *self.state.lock() {
+            State::Seated(place) => {
+                self.hart(*place).unpark(place.veiid.index());
+            }
+            State::Standing { parked, .. } => *parked = false,
+        }
+    }
+
+    fn raise(&self) {
+        match &mut *self.state.lock() {
+            State::Seated(place) => self.hart(*place).raise(place.veiid.index()),
+            State::Standing { pending, .. } => *pending = true,
+        }
+    }
+
+    fn hart(&self, place: Place) -> &Hart {
+        self.veic.hart(place)
     }
 }
 
@@ -80,7 +177,6 @@ impl Seat {
 pub(crate) struct Context {
     raw: NonNull<bindings::haiov_context>,
     seat: Arc<Seat>,
-    veic: Arc<Veic>,
     pid: i32,
     nr_routes: Atomic<u32>,
     killed: Atomic<bool>,
@@ -93,15 +189,17 @@ unsafe impl Send for Context {}
 unsafe impl Sync for Context {}
 
 impl Context {
-    /// Creates a context of the calling process, which nothing leads to yet.
+    /// Creates a context of the calling process for a place on `cpu`, which it has yet to take. Takes the
+    /// lock of CPU hotplug.
     ///
-    /// Fails with `EINVAL` if `params` are not as they should be, and with `ENOSPC` if the address
-    /// space cannot keep an identifier of its own.
-    pub(crate) fn new(veic: Arc<Veic>, seat: Arc<Seat>, params: &Params) -> Result<Arc<Self>> {
+    /// Fails with `EINVAL` if `params` are not as they should be, with `ENODEV` if the CPU is offline, and
+    /// with `ENOSPC` if the address space cannot keep an identifier of its own.
+    pub(crate) fn new(veic: Arc<Veic>, cpu: u32, params: &Params) -> Result<Arc<Self>> {
+        let seat = Seat::new(veic)?;
         let raw_params = bindings::haiov_context_params {
             entry: params.entry.try_into().map_err(|_| EINVAL)?,
             arg: params.data.try_into().map_err(|_| EINVAL)?,
-            cpu: seat.hart.cpu(),
+            cpu,
             budget_ns: u64::from(params.budget_us) * 1000,
             any: params.any,
             ops: &OPS,
@@ -118,7 +216,6 @@ impl Context {
         let context = Self {
             raw,
             seat,
-            veic,
             // By a function of C: bindgen does not know where the fields of a task are aligned.
             pid: kernel::current!().tgid_nr_ns(None),
             nr_routes: Atomic::new(0),
@@ -134,7 +231,7 @@ impl Context {
 
     /// The controller that its seat belongs to.
     pub(crate) fn veic(&self) -> &Arc<Veic> {
-        &self.veic
+        &self.seat.veic
     }
 
     /// The process that it is a handler of.
@@ -145,6 +242,14 @@ impl Context {
     /// Routes that lead to it.
     pub(crate) fn nr_routes(&self) -> &Atomic<u32> {
         &self.nr_routes
+    }
+
+    /// Gets ready for a place on another CPU. It has left its own, whose hart has settled. Sleeps.
+    ///
+    /// Fails with `ENODEV`, and changes nothing, if that is offline.
+    pub(crate) fn move_to(&self, cpu: u32, _: CpusHeld<'_>) -> Result {
+        // SAFETY: By the type invariant the context is valid; the CPU hotplug lock is held.
+        to_result(unsafe { bindings::haiov_context_move(self.raw.as_ptr(), cpu) })
     }
 
     /// What the hardware loads when it starts a frame: words 1 to 5 of a descriptor.
@@ -178,8 +283,8 @@ impl Context {
         })
     }
 
-    /// Ends its use: no frame runs any more, and a thread that is parked goes home. The seat is retired,
-    /// and its hart has settled. Sleeps.
+    /// Ends its use: no frame runs any more, and a thread that is parked goes home. It has left its place for
+    /// good, whose hart has settled. Sleeps.
     pub(crate) fn kill(&self) {
         if !self.killed.xchg(true, Relaxed) {
             // SAFETY: By the type invariant the context is valid, and this is done once.
@@ -198,7 +303,7 @@ impl Context {
 
     /// A send of one of its routes was refused by the hardware.
     pub(crate) fn raise(&self) {
-        self.seat.hart.raise(self.seat.index());
+        self.seat.raise();
     }
 }
 
@@ -223,7 +328,7 @@ unsafe extern "C" fn arm(data: *mut c_void) {
     // SAFETY: By the safety requirement `data` points at a `Seat` that is alive.
     let seat = unsafe { &*data.cast::<Seat>() };
 
-    seat.hart.park(seat.index());
+    seat.park();
 }
 
 /// # Safety
@@ -233,5 +338,5 @@ unsafe extern "C" fn disarm(data: *mut c_void) {
     // SAFETY: By the safety requirement `data` points at a `Seat` that is alive.
     let seat = unsafe { &*data.cast::<Seat>() };
 
-    seat.hart.unpark(seat.index());
+    seat.unpark();
 }

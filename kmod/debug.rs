@@ -152,20 +152,19 @@ fn signals(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn contexts(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    veic.for_each_context(|context| {
-        let seat = context.seat();
+    veic.for_each_context(|context, state| {
         let stats = context.stats();
 
         writeln!(
             f,
             "hart={} cpu={} veiid={} pid={} parked={} pending={} routes={} doorbells={} faults={} \
              preempted={} expired={} interrupted={}",
-            seat.hart.index(),
-            seat.hart.cpu(),
-            seat.index(),
+            state.hart,
+            state.cpu,
+            state.veiid,
             context.pid(),
-            u8::from(seat.hart.is_enabled(seat.index())),
-            u8::from(seat.hart.is_pending(seat.index())),
+            u8::from(state.parked),
+            u8::from(state.pending),
             context.nr_routes().load(Relaxed),
             stats.doorbells,
             stats.faults,

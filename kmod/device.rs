@@ -71,6 +71,7 @@ const COMMANDS: &[Row] = &[
         run: wait,
     },
     row::<uapi::haiov_context_query>(),
+    row::<uapi::haiov_context_move>(),
 ];
 
 /// Reads the argument of a command, checks it, and executes the command.

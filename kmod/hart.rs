@@ -16,7 +16,8 @@
 //! is signaled, and the slot is empty.
 //!
 //! A context has a VEIID of user type: [`Hart::seat`] → [`Hart::park`] and [`Hart::unpark`] as its thread
-//! comes and goes → [`Hart::disarm`] → [`Hart::settle`] → [`Hart::release`].
+//! comes and goes → [`Hart::disarm`] → [`Hart::settle`] → [`Hart::release`]. What was left pending goes along
+//! if it has moved.
 
 use crate::{
     context::Context,
@@ -275,17 +276,19 @@ impl Hart {
     }
 
     /// It is not parked any more: what is sent stays pending. When this returns, no frame of the context
-    /// starts. Any context but that of an NMI.
-    pub(crate) fn unpark(&self, veiid: u16) {
+    /// starts. Returns whether one could have. Any context but that of an NMI.
+    pub(crate) fn unpark(&self, veiid: u16) -> bool {
         let (word, bit) = split(veiid);
 
         let mut guard = self.slots.lock();
 
         let w = &mut guard.words[word];
+        let parked = w.enabled & bit != 0;
         w.enabled &= !bit;
         self.regs.set_bits(self.index, Bits::Eie, word, w.enabled);
         // As in `disarm`.
         self.regs.bits(self.index, Bits::Eie, word);
+        parked
     }
 
     /// Makes the VEIID of a context pending.
@@ -379,9 +382,9 @@ impl Hart {
         };
     }
 
-    /// Empties the slot of a VEIID that is disarmed and settled. If it was pending still, whoever
-    /// was behind it is signaled now.
-    pub(crate) fn release(&self, veiid: u16) {
+    /// Empties the slot of a VEIID that is disarmed and settled. If it was pending still, which this
+    /// returns, the route that was behind it is signaled now.
+    pub(crate) fn release(&self, veiid: u16) -> bool {
         let (word, bit) = split(veiid);
 
         let (target, pending) = {
@@ -401,6 +404,7 @@ impl Hart {
                 route.signal_interrupt();
             }
         }
+        pending
     }
 
     /// Returns the route behind a VEIID.

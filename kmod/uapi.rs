@@ -56,4 +56,5 @@ plain! {
     haiov_context_create: 48,
     haiov_context_wait: 16,
     haiov_context_query: 80,
+    haiov_context_move: 24,
 }

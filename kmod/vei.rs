@@ -5,6 +5,7 @@
 //! C header: `include/linux/haiov.h`.
 
 use crate::veic::Veic;
+use core::marker::PhantomData;
 use kernel::{
     bindings,
     device::Device,
@@ -19,7 +20,8 @@ use kernel::{
     },
     interrupt::LocalInterruptDisabled,
     prelude::*,
-    sync::Arc, //
+    sync::Arc,
+    types::NotThreadSafe, //
 };
 
 /// Whether all harts have Xhaiov.
@@ -40,6 +42,21 @@ pub(crate) fn cpu_of_hart(dev: &Device, hart: u32) -> Result<u32> {
     to_result(cpu)?;
     // CAST: It is not negative.
     Ok(cpu as u32)
+}
+
+/// Proof that no CPU comes or goes as long as `'a`.
+#[derive(Clone, Copy)]
+pub(crate) struct CpusHeld<'a>(PhantomData<(&'a (), NotThreadSafe)>);
+
+/// Runs `f` while no CPU comes or goes.
+pub(crate) fn with_cpus_held<R>(f: impl FnOnce(CpusHeld<'_>) -> R) -> R {
+    // SAFETY: This is process context, and whoever comes here does not hold the lock: by the lock order
+    // (`veic.rs`) it comes second, and callbacks of CPU hotplug do not come here.
+    unsafe { bindings::cpus_read_lock() };
+    let result = f(CpusHeld(PhantomData));
+    // SAFETY: Taken above, by this thread.
+    unsafe { bindings::cpus_read_unlock() };
+    result
 }
 
 /// While this exists, the interrupts of all CPUs arrive at a controller.
@@ -126,7 +143,8 @@ unsafe extern "C" fn cpu_offline(data: *mut c_void, cpu: c_uint) -> c_int {
     let veic = unsafe { &*data.cast::<Veic>() };
 
     from_result(|| {
-        veic.cpu_offline(cpu)?;
+        // Whoever brings CPUs up and down waits for this callback.
+        veic.cpu_offline(cpu, CpusHeld(PhantomData))?;
         Ok(0)
     })
 }

@@ -5,13 +5,13 @@
 //! # Lock order
 //!
 //! 1. the lock of a file descriptor (`device.rs`)
-//! 2. CPU hotplug, as a CPU comes or goes (the callbacks below), and where KVM or the interrupt
-//!    controller's core takes it while a VM is bound or the driver registers
+//! 2. CPU hotplug, as a CPU comes or goes (the callbacks below), while a context moves, begins or ends, and
+//!    where KVM or the interrupt controller's core takes it while a VM is bound or the driver registers
 //! 3. [`Veic`]'s `control`
 //! 4. the VMID pool (`vmid.rs`), the lock of a VM's routes (`vm.rs`), of its MMIO ranges (`mmio.rs`),
 //!    or of one of its signals (`signal.rs`)
-//! 5. the lock of a hart (`hart.rs`): taken in hard interrupt context, so always with interrupts
-//!    disabled; nothing is allocated or freed under it
+//! 5. the lock of a context's seat (`context.rs`), then that of a hart (`hart.rs`): taken in hard interrupt
+//!    context, so always with interrupts disabled; nothing is allocated or freed under them
 //! 6. the lock of an eventfd
 //!
 //! [`CONTROLLER`] is taken on its own.
@@ -24,13 +24,16 @@
 //! hart has settled, what is left in EIP is signaled and cleared, and the VEIID is free. A route that
 //! moves is made at its new place, its entry is replaced as a whole, and then its old place is taken
 //! down. An event that was sent is so signaled at least once.
+//!
+//! A context that moves leaves its old place first, since its handler must not run in two: no frame starts,
+//! and one that runs goes on on the thread. Its routes then lead to the new place, what is left in EIP at the old one
+//! goes along, and it takes the new one. What is sent meanwhile stays pending, so that nothing is lost.
 
 use crate::{
     context::{
         self,
         Context,
-        Params,
-        Seat, //
+        Params, //
     },
     hart::Hart,
     regs::{
@@ -43,11 +46,12 @@ use crate::{
         Target, //
     },
     storm::Limit,
-    table, vei,
-    veiid::{
-        Veiid,
-        VeiidPool, //
+    table,
+    vei::{
+        self,
+        CpusHeld, //
     },
+    veiid::VeiidPool,
     vm::Vm,
     vmid::{
         self,
@@ -99,8 +103,6 @@ pub(crate) struct Control {
 struct HartControl {
     online: bool,
     veiids: VeiidPool,
-    /// Contexts that have, or are about to get, one of them.
-    contexts: u32,
 }
 
 /// The state of a hart, for people.
@@ -119,6 +121,15 @@ pub(crate) struct HartState {
 pub(crate) struct RouteState {
     pub(crate) veiid: u16,
     pub(crate) cpu: u32,
+    pub(crate) pending: bool,
+}
+
+/// The state of a context.
+pub(crate) struct ContextState {
+    pub(crate) hart: u32,
+    pub(crate) cpu: u32,
+    pub(crate) veiid: u16,
+    pub(crate) parked: bool,
     pub(crate) pending: bool,
 }
 
@@ -176,7 +187,6 @@ impl Veic {
                     // Until `cpu_online` says otherwise.
                     online: false,
                     veiids: VeiidPool::new(cap.veiids)?,
-                    contexts: 0,
                 },
                 GFP_KERNEL,
             )?;
@@ -276,14 +286,13 @@ impl Veic {
         }
     }
 
-    /// `cpu` is about to go: moves its routes to others.
+    /// `cpu` is about to go: moves its routes and contexts to others.
     ///
-    /// Fails with `EBUSY`, and changes nothing, if there is no room for them, or if it has contexts.
-    pub(crate) fn cpu_offline(&self, cpu: u32) -> Result {
+    /// Fails with `EBUSY`, and changes nothing, if there is no room for them.
+    pub(crate) fn cpu_offline(&self, cpu: u32, cpus: CpusHeld<'_>) -> Result {
         let Some(index) = self.index_of(cpu) else {
             return Ok(());
         };
-        let hart = &self.harts[index];
         let mut guard = self.control.lock();
         let control = &mut *guard;
 
@@ -299,14 +308,25 @@ impl Veic {
             .filter(|h| h.online)
             .map(|h| h.veiids.free_count())
             .sum();
-        if room < needed || control.harts[index].contexts != 0 {
+        if room < needed {
             control.harts[index].online = true;
             return Err(EBUSY);
         }
 
+        // There is room, so that this does not fail.
+        self.empty(control, index, cpus)
+            .inspect_err(|_| control.harts[index].online = true)
+    }
+
+    /// Moves all that a hart has to others.
+    fn empty(&self, control: &mut Control, index: usize, cpus: CpusHeld<'_>) -> Result {
+        let hart = &self.harts[index];
+
         for veiid in 1..self.cap.veiids {
-            if let Some(route) = hart.route(veiid) {
-                // There is room, so that neither of these fails.
+            if let Some(context) = hart.context(veiid) {
+                let target = Self::roomiest(control)?;
+                self.relocate(control, &context, target, cpus)?;
+            } else if let Some(route) = hart.route(veiid) {
                 let target = Self::roomiest(control)?;
                 self.redirect(control, &route, target)?;
                 hart.disarm(veiid);
@@ -316,6 +336,7 @@ impl Veic {
         for veiid in 1..self.cap.veiids {
             hart.release(veiid);
         }
+        // Those of contexts that are being created as well, which then notice.
         control.harts[index].veiids.free_all();
 
         Ok(())
@@ -373,70 +394,178 @@ impl Veic {
         cpu: Option<u32>,
         params: &Params,
     ) -> Result<Arc<Context>> {
-        let (target, veiid) = {
-            let mut guard = self.lock_alive()?;
-            let control = &mut *guard;
-            let target = match cpu {
-                Some(cpu) => self.online(control, cpu)?,
-                None => Self::roomiest(control)?,
+        loop {
+            let place = {
+                let mut guard = self.lock_alive()?;
+                let control = &mut *guard;
+                let hart = match cpu {
+                    Some(cpu) => self.online(control, cpu)?,
+                    None => Self::roomiest(control)?,
+                };
+                Place {
+                    hart,
+                    veiid: control.harts[hart].veiids.alloc()?,
+                }
             };
-            let veiid = control.harts[target].veiids.alloc()?;
-            // Keeps the CPU from going.
-            control.harts[target].contexts += 1;
-            (target, veiid)
-        };
 
-        // Not with the lock held: the address space has locks of its own.
-        let hart = self.harts[target].clone();
-        let made = Arc::new(Seat { hart, veiid }, GFP_KERNEL_ACCOUNT)
-            .map_err(Error::from)
-            .and_then(|seat| Context::new(self.clone(), seat, params))
-            .and_then(|context| {
-                self.describe(context.seat(), Some(context.descriptor()))?;
-                Ok(context)
-            });
-
-        match made {
-            Ok(context) => {
-                self.harts[target].seat(veiid.index(), context.clone());
-                Ok(context)
-            }
-            Err(err) => {
-                self.give_back(target, veiid);
-                Err(err)
+            // Not with the lock held, which comes after that of CPU hotplug.
+            let made = Context::new(self.clone(), self.hart(place).cpu(), params)
+                .and_then(|context| self.seat(context, place));
+            let Err(err) = made else {
+                return made;
+            };
+            // If the CPU has gone meanwhile, it has been given back already.
+            let _ = self.control.lock().harts[place.hart]
+                .veiids
+                .free(place.veiid);
+            if err != ENODEV || cpu.is_some() {
+                return Err(err);
             }
         }
+    }
+
+    /// Gives a new context the place that was kept for it.
+    ///
+    /// Fails with `ENODEV` if the CPU has gone offline meanwhile.
+    fn seat(&self, context: Arc<Context>, place: Place) -> Result<Arc<Context>> {
+        let control = self.lock_alive()?;
+
+        if !control.harts[place.hart].veiids.owns(place.veiid) {
+            return Err(ENODEV);
+        }
+        self.describe(place, Some(context.descriptor()))?;
+        self.hart(place).seat(place.veiid.index(), context.clone());
+        context.seat().take(place, false);
+        Ok(context)
     }
 
     /// Takes a context down: when this returns, no frame of it runs or starts any more. It has no routes.
     pub(crate) fn remove_context(&self, context: &Context) {
-        let seat = context.seat();
-        let hart = &seat.hart;
-
-        hart.disarm(seat.index());
-        hart.settle();
+        {
+            let mut control = self.control.lock();
+            if let Some(place) = context.seat().leave() {
+                self.clear(&mut control, place);
+            }
+        }
+        // Not with the lock held: this waits for its thread.
         context.kill();
-        hart.release(seat.index());
+    }
+
+    /// Moves a context to another CPU, with its routes. Returns its VEIID there.
+    pub(crate) fn move_context(&self, context: &Arc<Context>, cpu: u32) -> Result<u16> {
+        vei::with_cpus_held(|cpus| {
+            let mut guard = self.lock_alive()?;
+            let control = &mut *guard;
+
+            let target = self.online(control, cpu)?;
+            let old = context.seat().place().ok_or(EOPNOTSUPP)?;
+            if old.hart == target {
+                return Ok(old.veiid.index());
+            }
+            self.relocate(control, context, target, cpus)
+        })
+    }
+
+    /// Moves a context to `target`, with its routes. Returns its VEIID there.
+    fn relocate(
+        &self,
+        control: &mut Control,
+        context: &Arc<Context>,
+        target: usize,
+        cpus: CpusHeld<'_>,
+    ) -> Result<u16> {
+        let place = Place {
+            hart: target,
+            veiid: control.harts[target].veiids.alloc()?,
+        };
+        let Some(old) = context.seat().leave() else {
+            Self::free(control, place);
+            return Err(EOPNOTSUPP);
+        };
+
+        // Whoever had claimed the event before has started the thread after this.
+        self.hart(old).settle();
+        if let Err(err) = context.move_to(self.hart(place).cpu(), cpus) {
+            context.seat().take(old, false);
+            Self::free(control, place);
+            return Err(err);
+        }
+
         // Cannot fail: it did not when the context was created.
-        let _ = self.describe(seat, None);
-        if let Some(index) = self.index_of(hart.cpu()) {
-            self.give_back(index, seat.veiid);
+        let _ = self.describe(place, Some(context.descriptor()));
+        self.hart(place).seat(place.veiid.index(), context.clone());
+        self.redirect_to_context(control, context, place);
+        let pending = self.clear(control, old);
+        context.seat().take(place, pending);
+        Ok(place.veiid.index())
+    }
+
+    /// Makes the routes that lead to a context arrive at `place` from here on.
+    fn redirect_to_context(&self, control: &mut Control, context: &Arc<Context>, place: Place) {
+        let entry = table::route_entry(self.hart(place).index(), place.veiid.index());
+        let mut left = context.nr_routes().load(Relaxed);
+
+        for index in 0..control.vms.len() {
+            let vm = control.vms[index].clone();
+            for veirq in 0..vm.nr_veirqs() {
+                if left == 0 {
+                    return;
+                }
+                // CAST: `nr_veirqs` is 65536 at most.
+                let veirq = veirq as u16;
+                let Some(route) = vm.route(veirq) else {
+                    continue;
+                };
+                if route.place(control).is_none()
+                    || !route
+                        .context()
+                        .is_some_and(|other| Arc::ptr_eq(other, context))
+                {
+                    continue;
+                }
+                left -= 1;
+                // Cannot fail: it did not when the route was put in place.
+                let _ = vm.set_entry(veirq, entry);
+                route.set_place(control, Some(place));
+                self.regs.inval_route(vm.vmid(), veirq);
+            }
         }
     }
 
-    /// Gives back the VEIID of a context.
-    fn give_back(&self, hart: usize, veiid: Veiid) {
-        let mut control = self.control.lock();
+    /// Takes down the place that a context has left. Returns whether an event was pending there.
+    fn clear(&self, control: &mut Control, place: Place) -> bool {
+        // Cannot fail: it did not when the context got the place.
+        let _ = self.describe(place, None);
+        self.vacate(control, place)
+    }
 
-        Self::free(&mut control, Place { hart, veiid });
-        control.harts[hart].contexts -= 1;
+    /// Tells where a context is, and how it is.
+    pub(crate) fn query_context(&self, context: &Context) -> Result<ContextState> {
+        let _control = self.lock_alive()?;
+
+        self.context_state(context).ok_or(EOPNOTSUPP)
+    }
+
+    /// The same, under the lock of the controller.
+    fn context_state(&self, context: &Context) -> Option<ContextState> {
+        let place = context.seat().place()?;
+        let hart = self.hart(place);
+        let veiid = place.veiid.index();
+
+        Some(ContextState {
+            hart: hart.index(),
+            cpu: hart.cpu(),
+            veiid,
+            parked: hart.is_enabled(veiid),
+            pending: hart.is_pending(veiid),
+        })
     }
 
     /// Stores the descriptor of a VEIID, or none.
-    fn describe(&self, seat: &Seat, words: Option<[u64; 5]>) -> Result {
+    fn describe(&self, place: Place, words: Option<[u64; 5]>) -> Result {
         let table = self.descriptors.as_ref().ok_or(EOPNOTSUPP)?;
-        let index =
-            seat.hart.index() as usize * usize::from(self.cap.veiids) + usize::from(seat.index());
+        let hart = self.hart(place).index() as usize;
+        let index = hart * usize::from(self.cap.veiids) + usize::from(place.veiid.index());
         let first = index * table::DESCRIPTOR_WORDS;
 
         let Some(words) = words else {
@@ -496,19 +625,12 @@ impl Veic {
     /// Makes a route to a context arrive there.
     fn connect(&self, control: &mut Control, route: &Route) -> Result {
         let context = route.context().ok_or(EINVAL)?;
-        let seat = context.seat();
-        let hart = self.index_of(seat.hart.cpu()).ok_or(ENODEV)?;
-        let entry = table::route_entry(seat.hart.index(), seat.index());
+        let place = context.seat().place().ok_or(ENOENT)?;
+        let entry = table::route_entry(self.hart(place).index(), place.veiid.index());
 
         route.vm().set_entry(route.veirq(), entry)?;
         context.nr_routes().add(1, Relaxed);
-        route.set_place(
-            control,
-            Some(Place {
-                hart,
-                veiid: seat.veiid,
-            }),
-        );
+        route.set_place(control, Some(place));
         Ok(())
     }
 
@@ -649,15 +771,17 @@ impl Veic {
         Ok(index)
     }
 
-    /// Takes down a place to which no send leads any more.
-    fn vacate(&self, control: &mut Control, place: Place) {
+    /// Takes down a place to which no send leads any more. Returns whether an event was pending there; if it
+    /// was a route's, that has been signaled.
+    fn vacate(&self, control: &mut Control, place: Place) -> bool {
         let hart = &self.harts[place.hart];
         let veiid = place.veiid.index();
 
         hart.disarm(veiid);
         hart.settle();
-        hart.release(veiid);
+        let pending = hart.release(veiid);
         Self::free(control, place);
+        pending
     }
 
     fn free(control: &mut Control, place: Place) {
@@ -672,6 +796,11 @@ impl Veic {
             return Err(EOPNOTSUPP);
         }
         Ok(control)
+    }
+
+    /// The hart of a place.
+    pub(crate) fn hart(&self, place: Place) -> &Hart {
+        &self.harts[place.hart]
     }
 
     fn index_of(&self, cpu: u32) -> Option<usize> {
@@ -731,12 +860,17 @@ impl Veic {
     /// Visits all contexts.
     pub(crate) fn for_each_context<E>(
         &self,
-        mut f: impl FnMut(&Context) -> Result<(), E>,
+        mut f: impl FnMut(&Context, &ContextState) -> Result<(), E>,
     ) -> Result<(), E> {
+        // Keeps the contexts where they are.
+        let _control = self.control.lock();
         for hart in &self.harts {
             for veiid in 1..self.cap.veiids {
-                if let Some(context) = hart.context(veiid) {
-                    f(&context)?;
+                let Some(context) = hart.context(veiid) else {
+                    continue;
+                };
+                if let Some(state) = self.context_state(&context) {
+                    f(&context, &state)?;
                 }
             }
         }

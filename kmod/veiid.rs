@@ -96,6 +96,12 @@ impl VeiidPool {
         })
     }
 
+    /// Whether a VEIID has not been given back since it was taken.
+    pub(crate) fn owns(&self, veiid: Veiid) -> bool {
+        // INVARIANT: The generation that `alloc` returned is odd, so that it is taken if it is the same still.
+        self.generations.get(usize::from(veiid.index)) == Some(&veiid.generation)
+    }
+
     /// Gives a VEIID back. Fails if it is not, or no longer, the caller's.
     pub(crate) fn free(&mut self, veiid: Veiid) -> Result {
         let generation = self
@@ -180,9 +186,11 @@ mod tests {
         let new = pool.alloc()?;
         assert_eq!(new.index(), old.index());
         assert!(new != old);
+        assert!(pool.owns(new) && !pool.owns(old));
         assert_eq!(pool.free(old), Err(EINVAL));
         assert_eq!(pool.used_count(), 1);
         assert_eq!(pool.free(new), Ok(()));
+        assert!(!pool.owns(new));
         assert_eq!(pool.used_count(), 0);
         Ok(())
     }

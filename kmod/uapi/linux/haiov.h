@@ -215,6 +215,7 @@ enum {
 	HAIOV_CMD_CONTEXT_CREATE = 0x60,
 	HAIOV_CMD_CONTEXT_WAIT = 0x61,
 	HAIOV_CMD_CONTEXT_QUERY = 0x62,
+	HAIOV_CMD_CONTEXT_MOVE = 0x63,
 };
 
 /** define HAIOV_FEATURE_VEI - Routes from VEIRQs to eventfds work. */
@@ -339,7 +340,7 @@ struct haiov_vm_query {
 /**
  * define HAIOV_ROUTE_CONTEXT - The route leads to a context.
  *
- * It then arrives at the context's CPU and VEIID.
+ * It then arrives at the context's CPU and VEIID, wherever that moves.
  */
 #define HAIOV_ROUTE_CONTEXT (1U << 1)
 
@@ -394,11 +395,12 @@ struct haiov_route_add {
  * signaled twice. To move it where it is already is fine.
  *
  * ENOENT: no such id, or not a route. EINVAL: cpu out of range, or the route
- * leads to a context, which stays where it is. ENODEV: the CPU is offline or has no
+ * leads to a context, and moves with that. ENODEV: the CPU is offline or has no
  * VEIC file. ENOSPC: no VEIID is free there. The route stays as it was then.
  *
- * A CPU that goes offline has its routes moved the same way; when there is no
- * room for them elsewhere, or it has contexts, it stays online.
+ * A CPU that goes offline has its routes and its contexts moved the same way, to
+ * the CPUs that have the most free VEIIDs; when there is no room for them it stays
+ * online (EBUSY). They do not come back with the CPU.
  */
 struct haiov_route_move {
 	__u32 size;
@@ -566,8 +568,8 @@ struct haiov_signal_add {
  *
  * EINVAL: entry is 0, not a multiple of 4, or not an address of user space, data is
  * no such address or not a multiple of 8, cpu is out of range or without
- * HAIOV_CONTEXT_CPU, or budget_us is out of range. EPERM: HAIOV_CONTEXT_ANY without CAP_SYS_NICE. ENODEV: the CPU is offline
- * or has no VEIC file. ENOSPC: no VEIID is free there, or no ASID. EOPNOTSUPP: also
+ * HAIOV_CONTEXT_CPU, or budget_us is out of range. EPERM: HAIOV_CONTEXT_ANY
+ * without CAP_SYS_NICE. ENODEV: the CPU is offline or has no VEIC file. ENOSPC: no VEIID is free there, or no ASID. EOPNOTSUPP: also
  * where the kernel does not use ASIDs.
  */
 struct haiov_context_create {
@@ -645,6 +647,35 @@ struct haiov_context_query {
 	__u64 out_interrupted;
 };
 #define HAIOV_CONTEXT_QUERY _IO(HAIOV_TYPE, HAIOV_CMD_CONTEXT_QUERY)
+
+/**
+ * struct haiov_context_move - ioctl(HAIOV_CONTEXT_MOVE)
+ * @size: sizeof(struct haiov_context_move)
+ * @flags: Must be 0
+ * @context_id: The context
+ * @cpu: The CPU that is to take its events from now on
+ * @out_veiid: VEIID that it occupies there; for debugging
+ *
+ * Move a context to another CPU, with all routes that lead to it. Its thread may be
+ * parked or not, and notices nothing; it may run anywhere in any case. A frame
+ * that runs on the former CPU goes on on the thread. No event is lost: what comes
+ * meanwhile, or waits already, starts the handler from the new CPU, or as soon as
+ * the thread parks. To move it where it is already is fine.
+ *
+ * ENOENT: no such id, or not a context. EINVAL: cpu out of range. ENODEV: the CPU
+ * is offline or has no VEIC file. ENOSPC: no VEIID is free there. The context stays
+ * as it was then.
+ *
+ * See HAIOV_ROUTE_MOVE for a CPU that goes offline.
+ */
+struct haiov_context_move {
+	__u32 size;
+	__u32 flags;
+	__u64 context_id;
+	__u32 cpu;
+	__u32 out_veiid;
+};
+#define HAIOV_CONTEXT_MOVE _IO(HAIOV_TYPE, HAIOV_CMD_CONTEXT_MOVE)
 
 /* What a handler asks for by ecall, in a7; see "Handlers" above. */
 enum {

@@ -14,6 +14,7 @@
  *   hcs thread EVENTS       its thread: signals, fork, a second one, one that is gone
  *   hcs destroy ROUNDS      contexts come and go while events come
  *   hcs kill ROUNDS         kill -9 of the process at any time
+ *   hcs move EVENTS         to other CPUs, also since their own goes offline (hcs-move.c)
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -35,42 +36,19 @@
 #include "check.h"
 #include "guest.h"
 #include "haiov.h"
+#include "hcs-backend.h"
 #include "hcs.h"
 
-#define NR_VEIRQS	64
-#define NR_EVENTS	4 /* numbered ones */
-#define VCPU_CPU	1
-#define CPU		2 /* of the context */
 #define NOBODY		65534
 #define STACK_SIZE	65536
 #define SPIN_LONG_US	50000
-
-struct backend;
-
-/* A guest whose events go to a context, with its thread. */
-struct backend {
-	struct area area; /* first: what the handler gets */
-	struct guest guest;
-	int haiov;
-	uint64_t vm, context, route[NR_EVENTS];
-	pthread_t thread;
-	pid_t tid;
-	void (*act)(struct backend *b); /* what the handler does first, or NULL */
-	volatile uint64_t calls;	/* handlers that have begun */
-	volatile uint64_t on_thread;	/* those of them that were told that they are on the thread */
-	volatile uint64_t done;		/* and that are about to return */
-	volatile uint64_t wrong;	/* what act() found not to be as it should */
-	volatile long ended;		/* what WAIT returned */
-	char *page;
-};
 
 static unsigned long long u(uint64_t value)
 {
 	return value;
 }
 
-/* Leaves the CPUs of the vCPU and of the context alone: where a thread wakes there is no frame meanwhile. */
-static void stay_away(void)
+void stay_away(void)
 {
 	cpu_set_t set;
 
@@ -82,8 +60,7 @@ static void stay_away(void)
 		broken("sched_setaffinity");
 }
 
-/* Between two looks at what is to change: a loop would take the CPU from those that change it. */
-static void look_later(void)
+void look_later(void)
 {
 	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 }
@@ -130,7 +107,7 @@ static int try_context(int haiov, struct haiov_context_create *c)
 	return try_ioctl(haiov, HAIOV_CONTEXT_CREATE, c);
 }
 
-static struct haiov_context_query query(const struct backend *b)
+struct haiov_context_query query(const struct backend *b)
 {
 	struct haiov_context_query q = { .size = sizeof(q), .context_id = b->context };
 
@@ -140,7 +117,7 @@ static struct haiov_context_query query(const struct backend *b)
 	return q;
 }
 
-static void backend_route(struct backend *b)
+void backend_route(struct backend *b)
 {
 	for (unsigned int i = 0; i < NR_EVENTS; i++) {
 		struct haiov_route_add r = {
@@ -157,7 +134,7 @@ static void backend_route(struct backend *b)
 	b->guest.shared->nr_acked = NR_EVENTS;
 }
 
-static void backend_context(struct backend *b, unsigned int flags, unsigned int budget_us)
+void backend_context(struct backend *b, unsigned int flags, unsigned int budget_us)
 {
 	struct haiov_context_create c = {
 		.size = sizeof(c), .flags = flags | HAIOV_CONTEXT_CPU, .cpu = CPU, .budget_us = budget_us,
@@ -170,7 +147,7 @@ static void backend_context(struct backend *b, unsigned int flags, unsigned int 
 	b->context = c.out_context_id;
 }
 
-static void backend_park(struct backend *b)
+void backend_park(struct backend *b)
 {
 	uint64_t deadline = now_us() + PATIENCE_US;
 
@@ -183,8 +160,7 @@ static void backend_park(struct backend *b)
 			broken("the thread does not park");
 }
 
-/* All but the guest's start. */
-static struct backend *backend_create(unsigned int flags, unsigned int budget_us, void (*act)(struct backend *))
+struct backend *backend_create(unsigned int flags, unsigned int budget_us, void (*act)(struct backend *))
 {
 	struct backend *b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int kvm = open_kvm();
@@ -207,7 +183,7 @@ static struct backend *backend_create(unsigned int flags, unsigned int budget_us
 	return b;
 }
 
-static void backend_destroy(struct backend *b)
+void backend_destroy(struct backend *b)
 {
 	for (unsigned int i = 0; i < NR_EVENTS; i++)
 		object_destroy(b->haiov, b->route[i]);
@@ -239,7 +215,7 @@ static void show_thread(const struct backend *b)
 	}
 }
 
-static bool arrive(const struct backend *b, uint64_t events)
+bool arrive(const struct backend *b, uint64_t events)
 {
 	uint64_t from = b->done, last = from, deadline = now_us() + PATIENCE_US;
 
@@ -262,8 +238,7 @@ static bool arrive(const struct backend *b, uint64_t events)
 	return true;
 }
 
-/* Stops the guest, and waits until all that it sent has been seen. */
-static bool drain(struct backend *b)
+bool drain(struct backend *b)
 {
 	uint64_t deadline = now_us() + PATIENCE_US;
 
@@ -279,12 +254,7 @@ static bool drain(struct backend *b)
 	return true;
 }
 
-/* How handlers began and where they ended. */
-struct tally {
-	uint64_t calls, frames, on_thread, doorbells, faults, preempted, expired, interrupted;
-};
-
-static struct tally tally(const struct backend *b)
+struct tally tally(const struct backend *b)
 {
 	/* First, since a handler counts later than the kernel. */
 	uint64_t calls = b->calls;
@@ -294,7 +264,7 @@ static struct tally tally(const struct backend *b)
 			       q.out_faults, q.out_preempted, q.out_expired, q.out_interrupted };
 }
 
-static void show(const char *what, const struct tally *t)
+void show(const char *what, const struct tally *t)
 {
 	printf("# %s: %llu handlers, %llu of them frames; %llu doorbells, %llu faults, %llu preempted, %llu expired, %llu interrupted\n",
 	       what, u(t->calls), u(t->frames), u(t->doorbells), u(t->faults), u(t->preempted),
@@ -355,8 +325,7 @@ static struct tally run_frames(const char *what, struct backend *b, uint64_t eve
 
 /* ---- other processes ---- */
 
-/* A process of the user @uid with a victim; it ends when that finds something wrong. */
-static pid_t victim_of(uid_t uid)
+pid_t victim_of(uid_t uid)
 {
 	int ready[2];
 	pid_t pid;
@@ -487,7 +456,7 @@ static void spin(uint64_t us)
 		;
 }
 
-static void act_loop(struct backend *b)
+void act_loop(struct backend *b)
 {
 	(void)b;
 	spin(SPIN_LONG_US);
@@ -536,7 +505,7 @@ static void act_uscratch(struct backend *b)
 	}
 }
 
-static void act_mixed(struct backend *b)
+void act_mixed(struct backend *b)
 {
 	switch (b->calls % 7) {
 	case 0:
@@ -921,6 +890,8 @@ int main(int argc, char **argv)
 		do_destroy(n);
 	else if (!strcmp(what, "kill"))
 		do_kill(n);
+	else if (!strcmp(what, "move"))
+		do_move(n);
 	else
 		broken("unknown scenario '%s'", what);
 	return failures != 0;

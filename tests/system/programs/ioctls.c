@@ -55,6 +55,7 @@ union any {
 	struct haiov_context_create context_create;
 	struct haiov_context_wait context_wait;
 	struct haiov_context_query context_query;
+	struct haiov_context_move context_move;
 	unsigned char bytes[ROOM];
 };
 
@@ -318,6 +319,13 @@ static void prepare_context_query(union any *a)
 	};
 }
 
+static void prepare_context_move(union any *a)
+{
+	a->context_move = (struct haiov_context_move){
+		.size = sizeof(a->context_move), .context_id = context_id, .cpu = CONTEXT_CPU,
+	};
+}
+
 #define COMMON(upper, lower) \
 	.name = #upper, .number = HAIOV_##upper, .size = sizeof(struct haiov_##lower), \
 	.flags_at = offsetof(struct haiov_##lower, flags), .prepare = prepare_##lower
@@ -350,6 +358,8 @@ static const struct command commands[] = {
 	  .id_is_context = true, .sleeps = true },
 	{ COMMON(CONTEXT_QUERY, context_query), .reserved_at = offsetof(struct haiov_context_query, __reserved),
 	  .id_at = offsetof(struct haiov_context_query, context_id), .id_is_context = true, .has_output = true },
+	{ COMMON(CONTEXT_MOVE, context_move), .id_at = offsetof(struct haiov_context_move, context_id), .id_is_context = true,
+	  .has_output = true },
 };
 
 static const struct command *command(unsigned long number)
@@ -580,7 +590,7 @@ static void foreign_ids(void)
 
 static void unknown_numbers(void)
 {
-	static const unsigned int gaps[] = { 0x02, 0x0f, 0x12, 0x1f, 0x23, 0x2f, 0x31, 0x3f, 0x41, 0x4f, 0x51, 0x5f, 0x63, 0x6f, 0x70, 0x7f,
+	static const unsigned int gaps[] = { 0x02, 0x0f, 0x12, 0x1f, 0x23, 0x2f, 0x31, 0x3f, 0x41, 0x4f, 0x51, 0x5f, 0x64, 0x6f, 0x70, 0x7f,
 					     0xff };
 	union any a;
 	char what[64];
@@ -1069,11 +1079,39 @@ static void context_create_fields(void)
 	unprivileged_context();
 }
 
-/* A context stays while it has a route, which stays where the context is. */
+/* Whether a context and a route to it are at one place, and where. */
+static bool together(__u64 context, __u64 route, __u32 *cpu, __u32 *veiid)
+{
+	struct haiov_context_query q = { .size = sizeof(q), .context_id = context };
+	struct haiov_route_query r = { .size = sizeof(r), .route_id = route };
+
+	if (try_ioctl(haiov, HAIOV_CONTEXT_QUERY, &q) || try_ioctl(haiov, HAIOV_ROUTE_QUERY, &r))
+		broken("QUERY");
+	*cpu = q.out_cpu;
+	*veiid = q.out_veiid;
+	return q.out_cpu == r.out_cpu && q.out_veiid == r.out_veiid;
+}
+
+static void context_move_fields(void)
+{
+	static const __u32 cpus[] = { 4096, 0x80000000, UINT32_MAX };
+	union any a;
+	char what[32];
+
+	for (size_t i = 0; i < sizeof(cpus) / sizeof(cpus[0]); i++) {
+		prepare_context_move(&a);
+		a.context_move.cpu = cpus[i];
+		snprintf(what, sizeof(what), "CPU %u", cpus[i]);
+		expect(haiov, "CONTEXT_MOVE", HAIOV_CONTEXT_MOVE, &a, with_hardware(EINVAL), what);
+	}
+}
+
+/* A context stays while it has a route, which goes where the context goes. */
 static void busy_context(void)
 {
 	struct haiov_context_query q = { .size = sizeof(q), .context_id = context_id };
 	union any a, move;
+	__u32 cpu, veiid, first;
 
 	prepare_route_to_context(&a);
 	if (try_ioctl(haiov, HAIOV_ROUTE_ADD, &a) || try_ioctl(haiov, HAIOV_CONTEXT_QUERY, &q))
@@ -1087,8 +1125,25 @@ static void busy_context(void)
 	move.route_move.route_id = a.route_add.out_route_id;
 	move.route_move.cpu = q.out_cpu;
 	expect(haiov, "ROUTE_MOVE", HAIOV_ROUTE_MOVE, &move, EINVAL, "a route to a context");
-	errno = cpu_online(CONTEXT_CPU, false);
-	check(errno == EBUSY, "a CPU that has a context stays online: EBUSY", "errno %d", errno);
+	if (!together(context_id, a.route_add.out_route_id, &cpu, &first) || cpu != CONTEXT_CPU)
+		broken("the context is on CPU %u", cpu);
+	prepare_context_move(&move);
+	expect(haiov, "CONTEXT_MOVE", HAIOV_CONTEXT_MOVE, &move, 0, "to where it is");
+	check(move.context_move.out_veiid == first, "CONTEXT_MOVE: it keeps its VEIID there", "%u and %u",
+	      move.context_move.out_veiid, first);
+	move.context_move.cpu = nr_harts - 1;
+	expect(haiov, "CONTEXT_MOVE", HAIOV_CONTEXT_MOVE, &move, 0, "to another CPU");
+	check(together(context_id, a.route_add.out_route_id, &cpu, &veiid) && cpu == nr_harts - 1 &&
+		      veiid == move.context_move.out_veiid,
+	      "CONTEXT_MOVE moves its route too", "to CPU %u, VEIID %u and %u", cpu, veiid, move.context_move.out_veiid);
+	if (cpu_online(cpu, false))
+		broken("CPU %u does not go offline", cpu);
+	check(together(context_id, a.route_add.out_route_id, &cpu, &veiid) && cpu != nr_harts - 1,
+	      "a CPU that goes offline has its context moved, and the route", "CPU %u", cpu);
+	if (cpu_online(nr_harts - 1, true))
+		broken("CPU %u does not come back", nr_harts - 1);
+	prepare_context_move(&move);
+	expect(haiov, "CONTEXT_MOVE", HAIOV_CONTEXT_MOVE, &move, 0, "back");
 	if (destroy(haiov, a.route_add.out_route_id))
 		broken("DESTROY");
 }
@@ -1144,6 +1199,9 @@ static void offline_cpu(void)
 	prepare_route_move(&a);
 	a.route_move.cpu = cpu;
 	expect(haiov, "ROUTE_MOVE", HAIOV_ROUTE_MOVE, &a, ENODEV, "a CPU that is offline");
+	prepare_context_move(&a);
+	a.context_move.cpu = cpu;
+	expect(haiov, "CONTEXT_MOVE", HAIOV_CONTEXT_MOVE, &a, ENODEV, "a CPU that is offline");
 	errno = cpu_online(cpu, true);
 	if (errno)
 		broken("CPU %u does not come back", cpu);
@@ -1168,6 +1226,10 @@ static void exhaustion(void)
 	if (errno || !made)
 		broken("VM_CREATE");
 	vm = c.out_vm_id;
+	prepare_context_move(&a);
+	a.context_move.cpu = nr_harts - 1;
+	if (try_ioctl(haiov, HAIOV_CONTEXT_MOVE, &a))
+		broken("CONTEXT_MOVE");
 	uint64_t free_before = state_sum_of("harts", which, "free");
 
 	for (;;) {
@@ -1187,6 +1249,9 @@ static void exhaustion(void)
 	try_ioctl(haiov, HAIOV_ROUTE_QUERY, &q);
 	if (q.out_cpu != cpu)
 		expect(haiov, "ROUTE_MOVE", HAIOV_ROUTE_MOVE, &a, ENOSPC, "no VEIID is left there");
+	prepare_context_move(&a);
+	a.context_move.cpu = cpu;
+	expect(haiov, "CONTEXT_MOVE", HAIOV_CONTEXT_MOVE, &a, ENOSPC, "no VEIID is left there");
 	r.flags = 0;
 	r.cpu = 0;
 	check(!try_ioctl(haiov, HAIOV_ROUTE_ADD, &r) && r.out_cpu != cpu,
@@ -1198,6 +1263,9 @@ static void exhaustion(void)
 	check(state_sum_of("harts", which, "free") == free_before, "all VEIIDs are free again", "%llu of %llu",
 	      (unsigned long long)state_sum_of("harts", which, "free"), (unsigned long long)free_before);
 	check(!destroy(haiov, vm), "their VM goes", "errno %d", errno);
+	prepare_context_move(&a);
+	if (try_ioctl(haiov, HAIOV_CONTEXT_MOVE, &a))
+		broken("CONTEXT_MOVE");
 	close(vm_fd2);
 	free(made);
 }
@@ -1323,6 +1391,7 @@ static void common(void)
 	vm_create_fields();
 	route_add_fields();
 	route_move_fields();
+	context_move_fields();
 	vcpu_create_fields();
 	mmio_add_fields();
 	signal_add_fields();

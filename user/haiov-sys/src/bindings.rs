@@ -28,6 +28,7 @@ pub const HAIOV_CMD_SIGNAL_ADD: _bindgen_ty_1 = 80;
 pub const HAIOV_CMD_CONTEXT_CREATE: _bindgen_ty_1 = 96;
 pub const HAIOV_CMD_CONTEXT_WAIT: _bindgen_ty_1 = 97;
 pub const HAIOV_CMD_CONTEXT_QUERY: _bindgen_ty_1 = 98;
+pub const HAIOV_CMD_CONTEXT_MOVE: _bindgen_ty_1 = 99;
 /// Numbers of the ioctls; groups of 16 by object.
 pub type _bindgen_ty_1 = ::core::ffi::c_uint;
 /** struct haiov_info - ioctl(HAIOV_INFO)
@@ -307,11 +308,12 @@ const _: () = {
  signaled twice. To move it where it is already is fine.
 
  ENOENT: no such id, or not a route. EINVAL: cpu out of range, or the route
- leads to a context, which stays where it is. ENODEV: the CPU is offline or has no
+ leads to a context, and moves with that. ENODEV: the CPU is offline or has no
  VEIC file. ENOSPC: no VEIID is free there. The route stays as it was then.
 
- A CPU that goes offline has its routes moved the same way; when there is no
- room for them elsewhere, or it has contexts, it stays online.*/
+ A CPU that goes offline has its routes and its contexts moved the same way, to
+ the CPUs that have the most free VEIIDs; when there is no room for them it stays
+ online (EBUSY). They do not come back with the CPU.*/
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
 pub struct haiov_route_move {
@@ -591,8 +593,8 @@ const _: () = {
 
  EINVAL: entry is 0, not a multiple of 4, or not an address of user space, data is
  no such address or not a multiple of 8, cpu is out of range or without
- HAIOV_CONTEXT_CPU, or budget_us is out of range. EPERM: HAIOV_CONTEXT_ANY without CAP_SYS_NICE. ENODEV: the CPU is offline
- or has no VEIC file. ENOSPC: no VEIID is free there, or no ASID. EOPNOTSUPP: also
+ HAIOV_CONTEXT_CPU, or budget_us is out of range. EPERM: HAIOV_CONTEXT_ANY
+ without CAP_SYS_NICE. ENODEV: the CPU is offline or has no VEIC file. ENOSPC: no VEIID is free there, or no ASID. EOPNOTSUPP: also
  where the kernel does not use ASIDs.*/
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
@@ -770,6 +772,57 @@ const _: () = {
     [
         "Offset of field: haiov_context_query::out_interrupted",
     ][::core::mem::offset_of!(haiov_context_query, out_interrupted) - 72usize];
+};
+/** struct haiov_context_move - ioctl(HAIOV_CONTEXT_MOVE)
+ @size: sizeof(struct haiov_context_move)
+ @flags: Must be 0
+ @context_id: The context
+ @cpu: The CPU that is to take its events from now on
+ @out_veiid: VEIID that it occupies there; for debugging
+
+ Move a context to another CPU, with all routes that lead to it. Its thread may be
+ parked or not, and notices nothing; it may run anywhere in any case. A frame
+ that runs on the former CPU goes on on the thread. No event is lost: what comes
+ meanwhile, or waits already, starts the handler from the new CPU, or as soon as
+ the thread parks. To move it where it is already is fine.
+
+ ENOENT: no such id, or not a context. EINVAL: cpu out of range. ENODEV: the CPU
+ is offline or has no VEIC file. ENOSPC: no VEIID is free there. The context stays
+ as it was then.
+
+ See HAIOV_ROUTE_MOVE for a CPU that goes offline.*/
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct haiov_context_move {
+    pub size: __u32,
+    pub flags: __u32,
+    pub context_id: __u64,
+    pub cpu: __u32,
+    pub out_veiid: __u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    [
+        "Size of haiov_context_move",
+    ][::core::mem::size_of::<haiov_context_move>() - 24usize];
+    [
+        "Alignment of haiov_context_move",
+    ][::core::mem::align_of::<haiov_context_move>() - 8usize];
+    [
+        "Offset of field: haiov_context_move::size",
+    ][::core::mem::offset_of!(haiov_context_move, size) - 0usize];
+    [
+        "Offset of field: haiov_context_move::flags",
+    ][::core::mem::offset_of!(haiov_context_move, flags) - 4usize];
+    [
+        "Offset of field: haiov_context_move::context_id",
+    ][::core::mem::offset_of!(haiov_context_move, context_id) - 8usize];
+    [
+        "Offset of field: haiov_context_move::cpu",
+    ][::core::mem::offset_of!(haiov_context_move, cpu) - 16usize];
+    [
+        "Offset of field: haiov_context_move::out_veiid",
+    ][::core::mem::offset_of!(haiov_context_move, out_veiid) - 20usize];
 };
 pub const HAIOV_UER_PUNT: _bindgen_ty_2 = 0;
 pub const HAIOV_UER_SIGNAL: _bindgen_ty_2 = 1;

@@ -53,3 +53,5 @@ pub const HAIOV_CONTEXT_CREATE: u32 = io(HAIOV_CMD_CONTEXT_CREATE);
 pub const HAIOV_CONTEXT_WAIT: u32 = io(HAIOV_CMD_CONTEXT_WAIT);
 /// Reads the place and the counters of a context; takes a [`haiov_context_query`].
 pub const HAIOV_CONTEXT_QUERY: u32 = io(HAIOV_CMD_CONTEXT_QUERY);
+/// Moves a context to another CPU; takes a [`haiov_context_move`].
+pub const HAIOV_CONTEXT_MOVE: u32 = io(HAIOV_CMD_CONTEXT_MOVE);

@@ -265,6 +265,12 @@ fn several_routes() -> Outcome {
     let (handler, taken) = taking(&guest.memory, || {});
     let user_vei = UserVei::builder().start(vm.device(), handler)?;
     let routes = (0..8).map(|veirq| vm.add_context_route(veirq, &user_vei)).collect::<haiov::Result<Vec<Route>>>()?;
+    for cpu in [0, CPU] {
+        user_vei.move_to(cpu)?;
+        let (at, route) = (user_vei.query()?, routes[3].query()?);
+        check!((at.cpu, route.cpu, route.veiid) == (cpu, cpu, at.veiid), "{at:?}, and its route {route:?}");
+    }
+    check!(matches!(user_vei.move_to(1 << 20), Err(haiov::Error::Invalid { .. })), "it moves to no CPU");
     guest.run(EVENTS)?;
     check!(taken.load(Ordering::Relaxed) == EVENTS, "not every event was taken");
     check!(user_vei.query()?.routes == 8 && routes[7].veiid() == user_vei.veiid(), "{:?}", user_vei.query()?);

@@ -153,8 +153,8 @@ impl Route {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`](crate::Error::Invalid) when there is no such CPU, or the route leads to a [`UserVei`], which
-    /// stays where it is, [`Error::CpuUnavailable`](crate::Error::CpuUnavailable) when it is offline or not served,
+    /// [`Error::Invalid`](crate::Error::Invalid) when there is no such CPU, or the route leads to a [`UserVei`], and
+    /// moves with that, [`Error::CpuUnavailable`](crate::Error::CpuUnavailable) when it is offline or not served,
     /// [`Error::NoSpace`](crate::Error::NoSpace) when no VEIID is free there. The route then stays as it was.
     ///
     /// # Examples

@@ -51,6 +51,7 @@ command! {
     haiov_context_create => HAIOV_CONTEXT_CREATE,
     haiov_context_wait => HAIOV_CONTEXT_WAIT,
     haiov_context_query => HAIOV_CONTEXT_QUERY,
+    haiov_context_move => HAIOV_CONTEXT_MOVE,
 }
 
 /// Issues the ioctl of `command`, again when a signal interrupts it.

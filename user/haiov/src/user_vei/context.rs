@@ -35,7 +35,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The host CPU that the events interrupt; else the module chooses.
+    /// The host CPU that the events interrupt; else the module chooses. Should it go offline, the module moves them to
+    /// another one.
     pub fn cpu(mut self, cpu: u32) -> Self {
         self.cpu = Some(cpu);
         self
@@ -130,17 +131,49 @@ impl UserVei {
         })
     }
 
+    /// Moves it to another CPU, with its routes. No event is lost, and the handler notices nothing; a frame that runs
+    /// goes on on the thread.
+    ///
+    /// # Arguments
+    ///
+    /// * `cpu` - the host CPU that its events are to interrupt.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](crate::Error::Invalid) when there is no such CPU,
+    /// [`Error::CpuUnavailable`](crate::Error::CpuUnavailable) when it is offline or not served,
+    /// [`Error::NoSpace`](crate::Error::NoSpace) when no VEIID is free there. It then stays as it was.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(backend: &haiov::user_vei::UserVei) -> haiov::Result<()> {
+    /// backend.move_to(2)?;
+    /// assert_eq!(backend.query()?.cpu, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn move_to(&self, cpu: u32) -> Result<()> {
+        let context = Context {
+            invalid: "the CPU must be one of this machine; choose another",
+            space: "no interrupt identity is free there; choose another CPU",
+            ..Context::of("move the user VEI")
+        };
+        let mut moved = raw::haiov_context_move { context_id: self.inner.id, cpu, ..Command::new() };
+        sys::ioctl(self.inner.device.as_fd(), &mut moved).map_err(|e| context.error(e))
+    }
+
     /// The kernel's id of this object.
     pub fn id(&self) -> u64 {
         self.inner.id
     }
 
-    /// The CPU that its events interrupt.
+    /// The CPU that its events interrupted first; [`query`](Self::query) tells where it is now.
     pub fn cpu(&self) -> u32 {
         self.inner.cpu
     }
 
-    /// The interrupt identity that it occupies there.
+    /// The interrupt identity that it occupied there.
     pub fn veiid(&self) -> u32 {
         self.inner.veiid
     }
