@@ -44,6 +44,9 @@ void stay_away(void);
 /* Between two looks at what is to change: a loop would take the CPU from those that change it. */
 void look_later(void);
 
+/* Where contexts are that are created from now on; ANY_CPU leaves the choice to the module. */
+extern int context_cpu;
+
 /* All but the guest's start. */
 struct backend *backend_create(unsigned int flags, unsigned int budget_us, void (*act)(struct backend *));
 void backend_context(struct backend *b, unsigned int flags, unsigned int budget_us);
@@ -66,5 +69,6 @@ void act_mixed(struct backend *b);
 pid_t victim_of(uid_t uid);
 
 void do_move(uint64_t events);
+void do_soak(uint64_t seconds);
 
 #endif

@@ -19,6 +19,7 @@
 #define BALLAST	   8 /* routes on CPU 0, so that it is not where there is most room */
 #define MOVE_US	   2000 /* at most, from one move to the next */
 #define MIN_MOVES  50
+#define MIN_FRAMES 15 /* that were under way when it moved */
 #define STOPS	   5
 
 static unsigned long long u(uint64_t value)
@@ -62,8 +63,17 @@ static void follow(struct victim *v, unsigned int cpu)
 struct mover {
 	struct backend *b;
 	volatile bool stop;
-	uint64_t moves;
+	uint64_t moves, odd;
 };
+
+/* Whether its thread runs a handler and an event can start another one all the same. */
+static bool armed_twice(const struct backend *b)
+{
+	uint64_t calls = b->calls;
+	bool on_thread = __atomic_load_n(&b->area.on_thread, __ATOMIC_RELAXED), parked = query(b).out_parked;
+
+	return on_thread && parked && b->done < calls;
+}
 
 static void *keep_moving(void *arg)
 {
@@ -73,7 +83,8 @@ static void *keep_moving(void *arg)
 	for (unsigned int cpu = OTHER_CPU; !m->stop; cpu = cpu == CPU ? OTHER_CPU : CPU) {
 		move_to(m->b, cpu);
 		m->moves++;
-		nanosleep(&(struct timespec){ .tv_nsec = 1000ULL * (rand_r(&seed) % MOVE_US) }, NULL);
+		for (uint64_t until = now_us() + rand_r(&seed) % MOVE_US; now_us() < until;)
+			m->odd += armed_twice(m->b);
 	}
 	return NULL;
 }
@@ -82,7 +93,7 @@ static void by_ioctl(const char *what, uint64_t events, unsigned int budget_us, 
 {
 	struct backend *b = backend_create(0, budget_us, act);
 	struct mover m = { .b = b };
-	uint64_t enough = b->done + 20 * events;
+	uint64_t enough = b->done + 20 * events + 500;
 	pthread_t thread;
 	struct tally t;
 	bool flows;
@@ -91,8 +102,9 @@ static void by_ioctl(const char *what, uint64_t events, unsigned int budget_us, 
 	if (pthread_create(&thread, NULL, keep_moving, &m))
 		broken("no thread");
 	flows = arrive(b, events);
-	/* Often enough, and so that there were both frames and doorbells, or else what took frames over. */
-	for (t = tally(b); flows && b->done < enough && (m.moves < MIN_MOVES || !t.frames || !(t.doorbells + t.preempted));
+	/* Often enough, so that there were both frames and doorbells, and, where they last, moves of frames. */
+	for (t = tally(b); flows && b->done < enough &&
+	     (m.moves < MIN_MOVES || !t.frames || !t.doorbells || (act == act_loop && t.preempted < MIN_FRAMES));
 	     t = tally(b))
 		flows = arrive(b, 1);
 	m.stop = true;
@@ -102,9 +114,9 @@ static void by_ioctl(const char *what, uint64_t events, unsigned int budget_us, 
 	t = tally(b);
 	show(what, &t);
 	printf("# %s: %llu moves\n", what, u(m.moves));
-	check(m.moves >= MIN_MOVES && t.frames && t.doorbells + t.preempted, what, "%llu moves, %llu frames, %llu doorbells",
-	      u(m.moves), u(t.frames), u(t.doorbells));
-	check(!b->wrong, what, "%llu handlers went wrong", u(b->wrong));
+	check(m.moves >= MIN_MOVES && t.frames && t.doorbells && (act != act_loop || t.preempted >= MIN_FRAMES), what,
+	      "%llu moves, %llu frames, %llu doorbells, %llu preempted", u(m.moves), u(t.frames), u(t.doorbells), u(t.preempted));
+	check(!b->wrong && !m.odd, what, "%llu handlers went wrong, %llu times another one could begin", u(b->wrong), u(m.odd));
 	backend_destroy(b);
 }
 

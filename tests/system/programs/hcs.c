@@ -15,6 +15,7 @@
  *   hcs destroy ROUNDS      contexts come and go while events come
  *   hcs kill ROUNDS         kill -9 of the process at any time
  *   hcs move EVENTS         to other CPUs, also since their own goes offline (hcs-move.c)
+ *   hcs soak SECONDS        all of that at once (hcs-soak.c); needs swap
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -69,6 +70,7 @@ void look_later(void)
 
 /* Where handlers begin, of backends that are created from now on. */
 static void (*handler_entry)(void) = hcs_entry;
+int context_cpu = CPU;
 
 static bool on_thread(const struct backend *b)
 {
@@ -79,6 +81,9 @@ static void handle(struct area *area)
 {
 	struct backend *b = (struct backend *)area;
 
+	/* One at a time, wherever they run. */
+	if (b->calls != b->done)
+		b->wrong++;
 	if (on_thread(b))
 		b->on_thread++;
 	b->calls++;
@@ -137,7 +142,8 @@ void backend_route(struct backend *b)
 void backend_context(struct backend *b, unsigned int flags, unsigned int budget_us)
 {
 	struct haiov_context_create c = {
-		.size = sizeof(c), .flags = flags | HAIOV_CONTEXT_CPU, .cpu = CPU, .budget_us = budget_us,
+		.size = sizeof(c), .flags = flags | (context_cpu == ANY_CPU ? 0 : HAIOV_CONTEXT_CPU),
+		.cpu = context_cpu == ANY_CPU ? 0 : context_cpu, .budget_us = budget_us,
 		.entry = (uintptr_t)handler_entry, .data = (uintptr_t)b,
 	};
 
@@ -892,6 +898,8 @@ int main(int argc, char **argv)
 		do_kill(n);
 	else if (!strcmp(what, "move"))
 		do_move(n);
+	else if (!strcmp(what, "soak"))
+		do_soak(n);
 	else
 		broken("unknown scenario '%s'", what);
 	return failures != 0;
