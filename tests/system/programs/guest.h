@@ -21,7 +21,8 @@ struct shared {
 	volatile uint64_t stop, running, scause, stval, traps, rounds;
 	volatile uint64_t sent; /* of the fired ones */
 	volatile uint64_t nr_acked, nr_fired;
-	uint64_t pad[7];
+	volatile uint64_t pause; /* if not 0: fewer ticks of the time CSR than this, at random, before each round */
+	uint64_t pad[6];
 	volatile uint64_t fired[64]; /* values written to svei as fast as possible */
 	struct slot acked[NR_SLOTS];
 };

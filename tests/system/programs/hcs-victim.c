@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "check.h"
 
@@ -33,6 +35,14 @@ static void fill(struct registers *in)
 		v_in[i] = i * 7 + (i >> 8);
 }
 
+/* In and out of the kernel, and off the CPU for a while that is another one each time. */
+static void rest(unsigned int *seed)
+{
+	for (unsigned int calls = rand_r(seed) % 200; calls; calls--)
+		getppid();
+	nanosleep(&(struct timespec){ .tv_nsec = rand_r(seed) % 2000000 }, NULL);
+}
+
 static void *run_victim(void *arg)
 {
 	static struct registers in, wanted;
@@ -43,6 +53,7 @@ static void *run_victim(void *arg)
 	bool vector = has_vector();
 	size_t v_size = vector ? 32 * hcs_vlenb() : 1;
 	unsigned char *v_out = malloc(v_size);
+	unsigned int seed = 1;
 
 	if (v->cpu >= 0)
 		pin_to(v->cpu);
@@ -70,22 +81,35 @@ static void *run_victim(void *arg)
 				v->wrong++;
 		}
 		v->rounds++;
+		if (v->restless)
+			rest(&seed);
 	}
 	free(v_out);
 	return NULL;
 }
 
-void victim_start(struct victim *v, int cpu)
+static void start(struct victim *v, int cpu, bool restless)
 {
 	uint64_t deadline = now_us() + PATIENCE_US;
 
 	memset(v, 0, sizeof(*v));
 	v->cpu = cpu;
+	v->restless = restless;
 	if (pthread_create(&v->thread, NULL, run_victim, v))
 		broken("no thread");
 	while (!v->rounds)
 		if (now_us() > deadline)
 			broken("the victim does not run");
+}
+
+void victim_start(struct victim *v, int cpu)
+{
+	start(v, cpu, false);
+}
+
+void victim_start_restless(struct victim *v, int cpu)
+{
+	start(v, cpu, true);
 }
 
 bool victim_stop(struct victim *v)

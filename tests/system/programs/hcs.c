@@ -6,10 +6,13 @@
  * lost stops it for good. On the context's CPU victims compute with all registers, and look whether
  * the result is what it should be.
  *
- *   hcs doorbell EVENTS     onto an idle CPU
+ *   hcs idle EVENTS         onto an idle CPU
+ *   hcs doorbell EVENTS     the same without Sstc
+ *   hcs kernel EVENTS       onto a CPU that is in its kernel
  *   hcs frames EVENTS       over threads of this process, of another one, and over a guest
  *   hcs user EVENTS         over threads of another user, and of several
  *   hcs handlers EVENTS     what takes a handler over to its thread: loops, faults, floating point, ...
+ *   hcs handlers-idle EVENTS  the same onto an idle CPU
  *   hcs ends ROUNDS         what ends its process: a bad address, munmap of its stack, exit, execve, ...
  *   hcs thread EVENTS       its thread: signals, fork, a second one, one that is gone
  *   hcs destroy ROUNDS      contexts come and go while events come
@@ -30,6 +33,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,7 +46,7 @@
 
 #define NOBODY		65534
 #define STACK_SIZE	65536
-#define SPIN_LONG_US	50000
+#define SPIN_LONG_US	500000
 
 static unsigned long long u(uint64_t value)
 {
@@ -376,13 +380,41 @@ static void act_syscall(struct backend *b)
 		b->wrong++;
 }
 
+/* Longer than it takes to be idle again, and of no rhythm that a timer could have. */
+#define PAUSE_TICKS 8191
+#define LONG_PAUSE_TICKS 500000
+
+static void do_idle(uint64_t events)
+{
+	struct baseline before = take_baseline();
+	struct backend *b = backend_create(0, 0, NULL);
+	struct victim v;
+
+	run_frames("onto an idle CPU, one after the other", b, events, VCPU_CPU);
+	backend_destroy(b);
+
+	b = backend_create(0, 0, NULL);
+	b->guest.shared->pause = PAUSE_TICKS;
+	run_frames("onto an idle CPU, at any time", b, events * 10, VCPU_CPU);
+	backend_destroy(b);
+
+	/* One that may not be interrupted leaves the idle task to them. */
+	b = backend_create(0, 0, NULL);
+	b->guest.shared->pause = PAUSE_TICKS;
+	victim_start_restless(&v, CPU);
+	run_frames("onto a CPU that is idle now and then", b, events, VCPU_CPU);
+	check(victim_stop(&v), "its thread's registers are as they were", "%llu of %llu rounds are wrong", u(v.wrong), u(v.rounds));
+	backend_destroy(b);
+	back_to(&before, "nothing is left");
+}
+
 static void do_doorbell(uint64_t events)
 {
 	struct baseline before = take_baseline();
 	struct backend *b = backend_create(0, 0, NULL);
 	struct tally t = run("every event arrives", b, events, VCPU_CPU);
 
-	check(t.doorbells > t.calls / 2, "an idle CPU is rung", "%llu of %llu", u(t.doorbells), u(t.calls));
+	check(t.doorbells > t.calls / 2, "an idle CPU without a timer of its own is rung", "%llu of %llu", u(t.doorbells), u(t.calls));
 	backend_destroy(b);
 
 	/* Slow, as the firmware sees it first, and says so on the console. */
@@ -391,6 +423,79 @@ static void do_doorbell(uint64_t events)
 	run("handlers that end by uret on the thread", b, events / 50, VCPU_CPU);
 	backend_destroy(b);
 	handler_entry = hcs_entry;
+	back_to(&before, "nothing is left");
+}
+
+#define STRETCHES	3
+#define STRETCH_PARTS	512
+#define STRETCH_PART	1048576
+
+/* Stays in the kernel for long, and counts the handlers meanwhile. */
+struct stretch {
+	struct backend *b;
+	uint64_t us, handlers;
+};
+
+static void *run_stretch(void *arg)
+{
+	static struct iovec parts[STRETCH_PARTS];
+	struct stretch *s = arg;
+	char *buffer = malloc(STRETCH_PART);
+	int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	uint64_t handlers, us;
+
+	if (!buffer || zero < 0)
+		broken("/dev/zero");
+	for (unsigned int i = 0; i < STRETCH_PARTS; i++)
+		parts[i] = (struct iovec){ buffer, STRETCH_PART };
+	pin_to(CPU);
+	handlers = s->b->done;
+	us = now_us();
+	if (readv(zero, parts, STRETCH_PARTS) != (long)STRETCH_PARTS * STRETCH_PART)
+		broken("readv");
+	s->us = now_us() - us;
+	s->handlers = s->b->done - handlers;
+	close(zero);
+	free(buffer);
+	return NULL;
+}
+
+static void *run_calls(void *arg)
+{
+	pin_to(CPU);
+	while (!*(volatile bool *)arg)
+		getppid();
+	return NULL;
+}
+
+static void do_kernel(uint64_t events)
+{
+	struct baseline before = take_baseline();
+	struct backend *b = backend_create(0, 0, NULL);
+	bool stop = false;
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, run_calls, &stop))
+		broken("no thread");
+	run_frames("over a thread that makes system calls", b, events, VCPU_CPU);
+	*(volatile bool *)&stop = true;
+	pthread_join(thread, NULL);
+	backend_destroy(b);
+
+	b = backend_create(0, 0, NULL);
+	guest_start(&b->guest, VCPU_CPU);
+	for (unsigned int i = 0; i < STRETCHES; i++) {
+		struct stretch s = { .b = b };
+
+		if (pthread_create(&thread, NULL, run_stretch, &s))
+			broken("no thread");
+		pthread_join(thread, NULL);
+		/* The tick is every 4 ms; the machine that emulates this one may be busy. */
+		check(s.us > 40000 && s.handlers > s.us / 100000, "a long system call does not hold them up",
+		      "%llu in %llu us", u(s.handlers), u(s.us));
+	}
+	check(drain(b), "all that was sent was seen", "not all");
+	backend_destroy(b);
 	back_to(&before, "nothing is left");
 }
 
@@ -468,6 +573,12 @@ void act_loop(struct backend *b)
 	spin(SPIN_LONG_US);
 }
 
+static void act_stay(struct backend *b)
+{
+	while (!on_thread(b))
+		;
+}
+
 static void act_fault(struct backend *b)
 {
 	/* It is not there: what is read is 0, and what is written stays until it is dropped again. */
@@ -534,7 +645,8 @@ struct act {
 	size_t taken_over;	       /* which figure of the tally must say so, of frames */
 };
 
-static void do_handlers(uint64_t events)
+/* Over a victim or, without one, over nobody. */
+static void do_acts(uint64_t events, struct victim *v)
 {
 	static const struct act acts[] = {
 		{ "a page that is not there", act_fault, 0, 2, offsetof(struct tally, faults) },
@@ -543,27 +655,54 @@ static void do_handlers(uint64_t events)
 		{ "sleep", act_sleep, 0, 4, offsetof(struct tally, faults) },
 		{ "uscratch", act_uscratch, 0, 2, offsetof(struct tally, faults) },
 		{ "a loop, without a budget", act_loop, 0, 50, offsetof(struct tally, expired) },
+		{ "a loop that only its thread ends", act_stay, 2000, 50, offsetof(struct tally, expired) },
 		{ "a loop, over its budget", act_loop, 2000, 50, offsetof(struct tally, expired) },
 		{ "a loop, within its budget", act_loop, 100000, 50, offsetof(struct tally, interrupted) },
 		{ "a bit of everything", act_mixed, 1000, 1, offsetof(struct tally, faults) },
 	};
+	for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
+		const struct act *act = &acts[i];
+		struct backend *b = backend_create(0, act->budget_us, act->act);
+		uint64_t rounds = v ? v->rounds : 0;
+		size_t taken_over = act->taken_over;
+		struct tally t;
+
+		if (!v) {
+			/* Whatever the budget, a tick's time is what there is over nobody. */
+			if (taken_over == offsetof(struct tally, interrupted))
+				taken_over = offsetof(struct tally, expired);
+			/* Where it ends at an interrupt, the tick has been stopped, and no other timer is near. */
+			b->guest.shared->pause = taken_over == offsetof(struct tally, expired) ? LONG_PAUSE_TICKS : PAUSE_TICKS;
+		}
+		t = run_until(act->name, b, events / act->share, VCPU_CPU, taken_over, 1);
+		check(figure(&t, taken_over) > 0, act->name, "nothing was taken over to the thread, or went on after an interrupt");
+		if (v) {
+			check(v->rounds > rounds, act->name, "the victim does not run");
+			check(!v->wrong, act->name, "%llu rounds of the victim are wrong", u(v->wrong));
+		} else {
+			check(t.frames > 0, act->name, "no frames");
+		}
+		backend_destroy(b);
+	}
+}
+
+static void do_handlers(uint64_t events)
+{
 	struct baseline before = take_baseline();
 	struct victim v;
 
 	victim_start(&v, CPU);
-	for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
-		const struct act *act = &acts[i];
-		struct backend *b = backend_create(0, act->budget_us, act->act);
-		uint64_t rounds = v.rounds;
-		struct tally t = run_until(act->name, b, events / act->share, VCPU_CPU, act->taken_over, 1);
-
-		check(figure(&t, act->taken_over) > 0, act->name, "nothing was taken over to the thread, or went on after an interrupt");
-		check(v.rounds > rounds, act->name, "the victim does not run");
-		check(!v.wrong, act->name, "%llu rounds of the victim are wrong", u(v.wrong));
-		backend_destroy(b);
-	}
+	do_acts(events, &v);
 	check(victim_stop(&v), "the victim's registers are as they were", "%llu of %llu rounds are wrong", u(v.wrong),
 	      u(v.rounds));
+	back_to(&before, "nothing is left");
+}
+
+static void do_handlers_idle(uint64_t events)
+{
+	struct baseline before = take_baseline();
+
+	do_acts(events, NULL);
 	back_to(&before, "nothing is left");
 }
 
@@ -645,7 +784,7 @@ static void do_ends(unsigned int rounds)
 	struct baseline before = take_baseline();
 	struct victim v;
 
-	victim_start(&v, CPU);
+	victim_start_restless(&v, CPU);
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
 		for (unsigned int n = 0; n < rounds; n++) {
 			int status = 0;
@@ -846,7 +985,7 @@ static void do_kill(unsigned int rounds)
 	unsigned int seed = 3;
 	bool left = false;
 
-	victim_start(&v, CPU);
+	victim_start_restless(&v, CPU);
 	for (unsigned int i = 0; i < rounds && !left; i++) {
 		uint64_t *calls = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 		uint64_t deadline = now_us() + PATIENCE_US, wanted = rand_r(&seed) % 100;
@@ -880,14 +1019,20 @@ int main(int argc, char **argv)
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 3)
 		broken("at least 3 CPUs");
 	stay_away();
-	if (!strcmp(what, "doorbell"))
+	if (!strcmp(what, "idle"))
+		do_idle(n);
+	else if (!strcmp(what, "doorbell"))
 		do_doorbell(n);
+	else if (!strcmp(what, "kernel"))
+		do_kernel(n);
 	else if (!strcmp(what, "frames"))
 		do_frames(n);
 	else if (!strcmp(what, "user"))
 		do_user(n);
 	else if (!strcmp(what, "handlers"))
 		do_handlers(n);
+	else if (!strcmp(what, "handlers-idle"))
+		do_handlers_idle(n);
 	else if (!strcmp(what, "ends"))
 		do_ends(n);
 	else if (!strcmp(what, "thread"))

@@ -47,15 +47,20 @@ void hcs_compute(const struct registers *in, struct registers *out, uint64_t rou
 void hcs_compute_v(const void *in, void *out, uint64_t rounds);
 uint64_t hcs_vlenb(void);
 
-/* A thread that computes the same again and again, and looks whether it is. */
+/*
+ * A thread that computes the same again and again, and looks whether it is. A restless one makes system calls and
+ * sleeps in between.
+ */
 struct victim {
 	pthread_t thread;
 	int cpu;
+	bool restless;
 	volatile bool stop;
 	volatile uint64_t rounds, wrong;
 };
 
 void victim_start(struct victim *v, int cpu);
+void victim_start_restless(struct victim *v, int cpu);
 /* Whether every round came out right, and there were rounds at all. */
 bool victim_stop(struct victim *v);
 #endif

@@ -21,6 +21,7 @@
 #define SHARED_SENT	48
 #define SHARED_NR_ACKED	56
 #define SHARED_NR_FIRED	64
+#define SHARED_PAUSE	72
 #define SHARED_FIRED	128
 #define SHARED_ACKED	640
 #define NR_SLOTS	32

@@ -16,9 +16,23 @@ payload:
 	li	s0, SHARED_GPA
 	li	t0, 1
 	sd	t0, SHARED_RUNNING(s0)
+	li	s3, 1			/* of the pseudo-random numbers */
 round:
 	ld	t0, SHARED_STOP(s0)
 	bnez	t0, stop
+
+	ld	t0, SHARED_PAUSE(s0)
+	beqz	t0, 8f
+	li	t1, 0x5851f42d4c957f2d
+	mul	s3, s3, t1
+	addi	s3, s3, 1
+	srli	t1, s3, 33
+	remu	t0, t1, t0
+	rdtime	t1
+	add	t0, t0, t1
+7:	rdtime	t1
+	bltu	t1, t0, 7b
+8:
 
 	/* numbered events: the next one only when the host has seen the last */
 	ld	s1, SHARED_NR_ACKED(s0)
@@ -59,7 +73,7 @@ stop:
 	sw	zero, 0(t0)
 	j	stop
 
-	/* Only what the rounds keep in s0 to s2 and t0 to t2 is live. */
+	/* Only what the rounds keep in s0 to s3 and t0 to t2 is live. */
 	.balign	4
 trap:
 	csrr	t3, scause
