@@ -106,10 +106,12 @@
  * While it is parked, an event that comes to the context's CPU
  *
  *  - starts the handler there and then if that CPU runs user code or a guest
- *    that the context may interrupt. What runs until the handler returns is
- *    called a frame. Nobody is woken, and the scheduler knows nothing of it;
- *  - otherwise (a doorbell) wakes the thread, which returns from
- *    HAIOV_CONTEXT_WAIT into the handler.
+ *    that the context may interrupt, or is idle. If it is in the kernel for such
+ *    a thread, the handler starts when it is back in user code. What runs until
+ *    the handler returns is called a frame. Nobody is woken, and the scheduler
+ *    knows nothing of it;
+ *  - otherwise, or if the CPU stays in the kernel for long (a doorbell), wakes
+ *    the thread, which returns from HAIOV_CONTEXT_WAIT into the handler.
  *
  * A handler begins at the entry that was given to HAIOV_CONTEXT_CREATE, in the
  * address space of the thread. x1 to x31 are 0, so that it has to find its stack,

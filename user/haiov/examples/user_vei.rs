@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     let cases: &[Case] = &[
         ("every event comes", every_event),
         ("on top of a thread, calls are frames", frames),
+        ("on an idle CPU too", frames_on_idle),
         ("a system call in a handler", system_calls),
         ("floating point in a handler", floating_point),
         ("locks, allocation and thread-local variables", ordinary_code),
@@ -176,16 +177,23 @@ fn pin(cpu: u32) {
 }
 
 fn every_event() -> Outcome {
-    let status = serve(UserVei::builder(), false, EVENTS, || {})?;
-    check!(status.doorbells > 0, "nobody rang at an idle CPU: {status:?}");
+    serve(UserVei::builder(), false, EVENTS, || {})?;
     Ok(())
 }
 
 fn frames() -> Outcome {
+    frames_over(true)
+}
+
+fn frames_on_idle() -> Outcome {
+    frames_over(false)
+}
+
+fn frames_over(busy: bool) -> Outcome {
     // On a machine that is loaded itself, the timer of a hart that stood still comes before many an event.
     let mut frames = 0;
     for _ in 0..20 {
-        frames += serve(UserVei::builder(), true, EVENTS, || {})?.frames();
+        frames += serve(UserVei::builder(), busy, EVENTS, || {})?.frames();
         if frames > EVENTS / 2 {
             return Ok(());
         }

@@ -199,7 +199,7 @@ pub struct Status {
     pub pending: bool,
     /// Calls of the handler.
     pub calls: u64,
-    /// Calls that began on the thread, since the CPU was idle or in its kernel.
+    /// Calls that began on the thread, since the CPU was in its kernel for long, or ran what may not be interrupted.
     pub doorbells: u64,
     /// Frames that went on on the thread: they trapped, by a page fault, a system call, floating point.
     pub faults: u64,

@@ -3,7 +3,7 @@
 //!
 //! A [`UserVei`] is a [`Handler`] with a thread of its own. When an event of one of its routes comes, the hardware calls
 //! the handler on the context's CPU, on top of whatever that runs in user mode or in a guest: no scheduler is asked, and
-//! nobody polls. This is a *frame*. On a CPU that is idle or in its kernel, the thread is woken instead.
+//! nobody polls. This is a *frame*. On a CPU that runs what may not be interrupted, the thread is woken instead.
 //!
 //! ```no_run
 //! use std::sync::Arc;
