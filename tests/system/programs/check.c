@@ -200,6 +200,9 @@ void write_file(const char *path, const char *text)
 		broken("write %s", path);
 }
 
+/* Of the kernel; what its SBI calls make of an error that they do not know, such as that the hart has not stopped yet */
+#define ENOTSUPP	524
+
 int cpu_online(unsigned int cpu, bool online)
 {
 	uint64_t deadline = now_us() + 10000000;
@@ -209,7 +212,7 @@ int cpu_online(unsigned int cpu, bool online)
 	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/online", cpu);
 	do
 		err = put_file(path, online ? "1" : "0");
-	while (online && err == EOPNOTSUPP && now_us() < deadline);
+	while (online && (err == EOPNOTSUPP || err == ENOTSUPP) && now_us() < deadline);
 	return err;
 }
 
