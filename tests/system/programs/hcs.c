@@ -724,10 +724,11 @@ static void act_illegal(struct backend *b)
 
 static void act_unmap(struct backend *b)
 {
-	uintptr_t stack = b->area.sp & ~(uintptr_t)(STACK_SIZE - 1);
+	/* No further than where it begins: the vDSO may follow, which cannot be unmapped in part. */
+	uintptr_t end = (b->area.sp | 4095) + 1;
 
-	if (b->calls > LAST_CALL)
-		syscall(SYS_munmap, stack - STACK_SIZE, 2 * STACK_SIZE);
+	if (b->calls > LAST_CALL && syscall(SYS_munmap, end - STACK_SIZE, STACK_SIZE))
+		b->wrong++;
 }
 
 static void act_exit(struct backend *b)
