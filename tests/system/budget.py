@@ -16,6 +16,8 @@ import json
 import sys
 from pathlib import Path
 
+from bench_rows import median
+
 BUDGET = Path(__file__).with_name("budget.json")
 MARGIN = 0.05
 KEY = ("scenario", "mechanism", "params", "metric")
@@ -32,10 +34,7 @@ def name_of(path):
 
 def find(rows, path, metric):
     """The median of a path's metric, or None."""
-    found = [row["median"] for row in rows
-             if (row["scenario"], row["mechanism"], row["metric"]) == (path["scenario"], path["mechanism"], metric)
-             and path["params"].items() <= row["params"].items()]
-    return found[0] if len(found) == 1 else None
+    return median(rows, path["scenario"], path["mechanism"], metric, **path["params"])
 
 
 def compare(path, rows):

@@ -62,13 +62,18 @@ def made(name):
                           text=True).stdout.strip()
 
 
+def compile_static(program, sources, *flags):
+    """A program for the host under test, which needs nothing there."""
+    llvm = made("LLVM")
+    subprocess.run(["clang-" + llvm, "--target=riscv64-linux-gnu", "--sysroot=" + made("SYSROOT"), "-static",
+                    "-fuse-ld=lld-" + llvm, "-O2", *flags, "-o", str(program), *map(str, sources)], check=True)
+
+
 def compile_mark(folder):
     """The program that marks the measured window for the instruction counter."""
-    clang = "clang-" + made("LLVM")
     source = Path(folder) / "mark.c"
     source.write_text(MARK)
-    subprocess.run([clang, "--target=riscv64-linux-gnu", "--sysroot=" + made("SYSROOT"), "-static",
-                    "-fuse-ld=lld-" + made("LLVM"), "-O2", "-o", str(Path(folder) / "mark"), str(source)], check=True)
+    compile_static(Path(folder) / "mark", [source])
 
 
 def size():
@@ -128,6 +133,13 @@ def row(scenario, mechanism, params, metric, unit, values):
         raise ValueError(f"no scenario '{scenario}'")
     return {"scenario": scenario, "mechanism": mechanism, "params": params, "metric": metric,
             "unit": unit, **spread(values)}
+
+
+def find(rows, scenario, mechanism, metric, **params):
+    """The only row with these, or None."""
+    found = [r for r in rows if (r["scenario"], r["mechanism"], r["metric"]) == (scenario, mechanism, metric)
+             and params.items() <= r["params"].items()]
+    return found[0] if len(found) == 1 else None
 
 
 def version():

@@ -61,7 +61,7 @@ bool drain(struct backend *b);
 struct tally tally(const struct backend *b);
 void show(const char *what, const struct tally *t);
 
-/* Handlers: one that runs for 50 ms, and one that does something else each time. */
+/* Handlers: one that runs for several ticks, and one that does something else each time. */
 void act_loop(struct backend *b);
 void act_mixed(struct backend *b);
 
