@@ -24,7 +24,10 @@ use crate::{
         Route,
         Target, //
     },
-    signal::Signal,
+    signal::{
+        Owner,
+        Signal, //
+    },
     table,
     uapi::*,
     uer,
@@ -290,9 +293,7 @@ impl Command for haiov_destroy {
 
         match objects.get(id) {
             Ok(Object::Vm(vm)) if vm.vm().has_leaves() => return Err(EBUSY),
-            Ok(Object::Context(context)) if context.0.nr_routes().load(Relaxed) != 0 => {
-                return Err(EBUSY)
-            }
+            Ok(Object::Context(context)) if context.0.has_leaves() => return Err(EBUSY),
             Ok(_) => {}
             // Objects can outlive the hardware, and are destroyed as ever.
             Err(err) => return Err(controller().err().unwrap_or(err)),
@@ -500,24 +501,44 @@ impl Command for haiov_mmio_add {
 
 impl Command for haiov_signal_add {
     const NUMBER: u32 = HAIOV_CMD_SIGNAL_ADD;
-    const MIN_SIZE: usize = size_of::<Self>();
+    const MIN_SIZE: usize = offset_of!(Self, context_id);
 
     fn check(&self) -> Result {
-        zero(self.flags)
+        zero(self.flags & !HAIOV_SIGNAL_CONTEXT)?;
+        let other = if self.of_context() {
+            self.vm_id
+        } else {
+            self.context_id
+        };
+        match other {
+            0 => Ok(()),
+            _ => Err(EINVAL),
+        }
     }
 
     fn execute(mut self, objects: &mut IdTable<Object>, counts: &Counts, reply: &Reply) -> Result {
-        uer()?;
-        let bound = find_vm(objects, self.vm_id)?.clone();
+        let owner = if self.of_context() {
+            hcs()?;
+            Owner::Context(find_context(objects, self.context_id)?.clone())
+        } else {
+            uer()?;
+            Owner::Vm(find_vm(objects, self.vm_id)?.clone())
+        };
         let eventfd = EventFd::from_fd(self.eventfd)?;
 
         create(objects, counts, |id| {
-            let signal = Signal::new(bound, eventfd)?;
+            let signal = Signal::new(owner, eventfd)?;
             self.out_index = signal.index();
             self.out_signal_id = id.as_raw();
             reply.send(&self)?;
             Ok(Object::Signal(signal))
         })
+    }
+}
+
+impl haiov_signal_add {
+    fn of_context(&self) -> bool {
+        self.flags & HAIOV_SIGNAL_CONTEXT != 0
     }
 }
 
@@ -598,7 +619,7 @@ impl haiov_context_wait {
 
 impl Command for haiov_context_query {
     const NUMBER: u32 = HAIOV_CMD_CONTEXT_QUERY;
-    const MIN_SIZE: usize = size_of::<Self>();
+    const MIN_SIZE: usize = offset_of!(Self, out_signaled);
 
     fn check(&self) -> Result {
         zero(self.flags)?;
@@ -621,6 +642,7 @@ impl Command for haiov_context_query {
         self.out_preempted = stats.preempted;
         self.out_expired = stats.expired;
         self.out_interrupted = stats.interrupted;
+        self.out_signaled = stats.served;
         reply.send(&self)
     }
 }

@@ -12,8 +12,11 @@
 //! C header: `include/linux/haiov.h`.
 
 use crate::{
+    eventfd::EventFd,
     hart::Hart,
     route::Place,
+    signal::Signals,
+    uapi,
     vei::CpusHeld,
     veic::Veic, //
 };
@@ -26,6 +29,7 @@ use kernel::{
     },
     ffi::{
         c_int,
+        c_ulong,
         c_void, //
     },
     prelude::*,
@@ -68,6 +72,8 @@ pub(crate) struct Params {
 #[pin_data]
 pub(crate) struct Seat {
     veic: Arc<Veic>,
+    /// What its frames can signal.
+    signals: Pin<KVBox<Signals>>,
     /// In the lock order before that of the hart; as that one taken in hard interrupt context.
     #[pin]
     state: SpinLockIrq<State>,
@@ -82,9 +88,12 @@ enum State {
 
 impl Seat {
     fn new(veic: Arc<Veic>) -> Result<Arc<Self>> {
+        let signals = Signals::new()?;
+
         Arc::pin_init(
             pin_init!(Self {
                 veic,
+                signals,
                 state <- new_spinlock_irq!(State::Standing {
                     parked: false,
                     pending: false,
@@ -160,6 +169,22 @@ impl Seat {
         match &mut *self.state.lock() {
             State::Seated(place) => self.hart(*place).raise(place.veiid.index()),
             State::Standing { pending, .. } => *pending = true,
+        }
+    }
+
+    /// What its frames can signal.
+    pub(crate) fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// A frame executed ecall with `nr` in a7 and `arg` in a0. What this returns is for a0, or `None` if it is
+    /// a system call. Takes no lock but that of the signal; interrupts are disabled.
+    fn ecall(&self, nr: usize, arg: usize) -> Option<Result> {
+        const SIGNAL: usize = uapi::HAIOV_CONTEXT_SIGNAL as usize;
+
+        match nr {
+            SIGNAL => Some(self.signals.signal(arg, EventFd::signal)),
+            _ => None,
         }
     }
 
@@ -244,6 +269,11 @@ impl Context {
         &self.nr_routes
     }
 
+    /// Whether there is any object that depends on it.
+    pub(crate) fn has_leaves(&self) -> bool {
+        self.nr_routes.load(Relaxed) != 0 || self.seat.signals.iter().next().is_some()
+    }
+
     /// Gets ready for a place on another CPU. It has left its own, whose hart has settled. Sleeps.
     ///
     /// Fails with `ENODEV`, and changes nothing, if that is offline.
@@ -319,6 +349,7 @@ impl Drop for Context {
 static OPS: bindings::haiov_context_ops = bindings::haiov_context_ops {
     arm: Some(arm),
     disarm: Some(disarm),
+    ecall: Some(ecall),
 };
 
 /// # Safety
@@ -339,4 +370,23 @@ unsafe extern "C" fn disarm(data: *mut c_void) {
     let seat = unsafe { &*data.cast::<Seat>() };
 
     seat.unpark();
+}
+
+/// # Safety
+///
+/// As for [`arm`], and `a0` must be valid for reading and writing.
+unsafe extern "C" fn ecall(data: *mut c_void, nr: c_ulong, a0: *mut c_ulong) -> bool {
+    // SAFETY: By the safety requirement `data` points at a `Seat` that is alive, and `a0` at a register,
+    // which nobody else uses during the call.
+    let (seat, a0) = unsafe { (&*data.cast::<Seat>(), &mut *a0) };
+
+    match seat.ecall(nr, *a0) {
+        Some(result) => {
+            let errno = result.err().map_or(0, Error::to_errno);
+            // CAST: A register holds a negative number as its two's complement.
+            *a0 = errno as isize as c_ulong;
+            true
+        }
+        None => false,
+    }
 }

@@ -158,7 +158,7 @@ fn contexts(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
             "hart={} cpu={} veiid={} pid={} parked={} pending={} routes={} doorbells={} faults={} \
-             preempted={} expired={} interrupted={}",
+             preempted={} expired={} interrupted={} signaled={}",
             state.hart,
             state.cpu,
             state.veiid,
@@ -171,6 +171,7 @@ fn contexts(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             stats.preempted,
             stats.expired,
             stats.interrupted,
+            stats.served,
         )
     })
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Signals: the eventfds that handlers of a VM can signal, by index.
+//! Signals: the eventfds that handlers of a VM, or that of a context, can signal, by index.
 //!
 //! # Why not RCU
 //!
@@ -8,9 +8,13 @@
 //! there only if they signal the same eventfd, and then they meet at the lock of the eventfd as
 //! well. In return an eventfd is gone the moment that it is taken out, and nobody who removes one
 //! has to wait for all CPUs.
+//!
+//! The ecall of a context comes with interrupts disabled, but never on a CPU that was in its kernel: who
+//! has taken such a lock with interrupts enabled is not interrupted by it.
 
 use crate::{
     bound::BoundVm,
+    context::Context,
     eventfd::EventFd,
     uapi, //
 };
@@ -23,7 +27,7 @@ use kernel::{
     },
 };
 
-/// Indices that a VM has.
+/// Indices that a VM or a context has.
 pub(crate) const MAX: usize = uapi::HAIOV_MAX_SIGNALS as usize;
 
 /// An index.
@@ -97,17 +101,32 @@ impl<T: Unpin> Signals<T> {
     }
 }
 
-/// An eventfd that the handlers of a VM can signal, until this is dropped.
+/// Whose handlers can signal.
+pub(crate) enum Owner {
+    Vm(Arc<BoundVm>),
+    Context(Arc<Context>),
+}
+
+impl Owner {
+    fn signals(&self) -> &Signals {
+        match self {
+            Self::Vm(bound) => bound.vm().signals(),
+            Self::Context(context) => context.seat().signals(),
+        }
+    }
+}
+
+/// An eventfd that handlers can signal, until this is dropped.
 pub(crate) struct Signal {
-    bound: Arc<BoundVm>,
+    owner: Owner,
     index: u32,
 }
 
 impl Signal {
     /// Gives `eventfd` an index. Fails with `ENOSPC` if none is free.
-    pub(crate) fn new(bound: Arc<BoundVm>, eventfd: EventFd) -> Result<Self> {
-        let index = bound.vm().signals().add(eventfd)?;
-        Ok(Self { bound, index })
+    pub(crate) fn new(owner: Owner, eventfd: EventFd) -> Result<Self> {
+        let index = owner.signals().add(eventfd)?;
+        Ok(Self { owner, index })
     }
 
     /// What handlers signal it by.
@@ -118,7 +137,7 @@ impl Signal {
 
 impl Drop for Signal {
     fn drop(&mut self) {
-        drop(self.bound.vm().signals().remove(self.index));
+        drop(self.owner.signals().remove(self.index));
     }
 }
 

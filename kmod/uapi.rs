@@ -52,9 +52,9 @@ plain! {
     haiov_route_query: 56,
     haiov_vcpu_create: 48,
     haiov_mmio_add: 40,
-    haiov_signal_add: 32,
+    haiov_signal_add: 40,
     haiov_context_create: 48,
     haiov_context_wait: 16,
-    haiov_context_query: 80,
+    haiov_context_query: 88,
     haiov_context_move: 24,
 }

@@ -35,15 +35,15 @@
  *  - An *MMIO range* is a range of guest physical addresses whose accesses
  *    start handlers.
  *  - A *signal* gives an eventfd a small number, its index, by which the
- *    handlers of that VM can signal it.
+ *    handlers of that VM, or that of a context, can signal it.
  *
  * An id carries a generation: the id of a destroyed object stays invalid also
  * when its place is taken by another one. 0 is never an id.
  *
  * Objects die by HAIOV_DESTROY, leaf first, or with the last reference to
  * their file descriptor. Routes, vCPUs, MMIO ranges and signals are leaves of
- * their VM, and a route to a context is a leaf of that too. Everything is undone
- * by then: no event that the guest sends later
+ * their VM, a signal of a context is one of that, and a route to a context is a leaf
+ * of both. Everything is undone by then: no event that the guest sends later
  * arrives anywhere, no handler starts, and nothing is left in the hardware. A
  * VM keeps its KVM virtual machine alive, a route or a signal keeps its eventfd
  * alive, and none depends on the file descriptors that were passed in.
@@ -144,6 +144,14 @@
  * such. Its floating-point and vector registers there are those of the thread.
  * Who was interrupted does not notice.
  *
+ * One ecall does not take it over: HAIOV_CONTEXT_SIGNAL in a7 signals the signal of
+ * the context whose index is in a0. If its eventfd is an irqfd of KVM, the guest is
+ * interrupted. All registers but a0 are kept, and in that is 0, or -ENOENT if there
+ * is no such signal. What has been signaled may have given the CPU something else to
+ * do, and the handler goes on on the thread then. On any thread, that of the context
+ * included, this is a system call that does not exist: -ENOSYS in a0 says that
+ * write(2) is what does it there.
+ *
  * An event may interrupt threads of the effective user that has created the
  * context, vCPUs included, or with HAIOV_CONTEXT_ANY every user thread. What one of
  * the contexts of a CPU may not interrupt none of them interrupts. A handler never
@@ -189,8 +197,8 @@
  *  - EPERM: The KVM virtual machine or the context belongs to another process, or
  *    the caller lacks the privilege that a flag asks for.
  *  - ENODEV: The CPU is offline, or has no VEIC file.
- *  - ENOSPC: No VMID, no VEIID on that CPU, no index of that VM, or no address
- *    space identifier (ASID) is free.
+ *  - ENOSPC: No VMID, no VEIID on that CPU, no index of that VM or context, or no
+ *    address space identifier (ASID) is free.
  *  - ENOMEM: Out of memory, or out of ids of this file descriptor.
  *  - EINTR: A signal came while a thread was parked.
  *
@@ -508,23 +516,29 @@ struct haiov_mmio_add {
 };
 #define HAIOV_MMIO_ADD _IO(HAIOV_TYPE, HAIOV_CMD_MMIO_ADD)
 
-/** define HAIOV_MAX_SIGNALS - Signals of a VM; indices are less than this. */
+/** define HAIOV_MAX_SIGNALS - Signals of a VM or a context; indices are less than this. */
 #define HAIOV_MAX_SIGNALS 256
+
+/** define HAIOV_SIGNAL_CONTEXT - It is the handler of a context that signals. */
+#define HAIOV_SIGNAL_CONTEXT (1U << 0)
 
 /**
  * struct haiov_signal_add - ioctl(HAIOV_SIGNAL_ADD)
  * @size: sizeof(struct haiov_signal_add)
- * @flags: Must be 0
- * @vm_id: The VM
+ * @flags: HAIOV_SIGNAL_CONTEXT or 0
+ * @vm_id: The VM; with HAIOV_SIGNAL_CONTEXT 0
  * @eventfd: File descriptor of an eventfd
- * @out_index: What handlers pass to HAIOV_UER_SIGNAL: the lowest free index
+ * @out_index: What handlers pass to HAIOV_UER_SIGNAL, or with HAIOV_SIGNAL_CONTEXT
+ *             to HAIOV_CONTEXT_SIGNAL: the lowest free index
  * @out_signal_id: Id of the new signal
+ * @context_id: With HAIOV_SIGNAL_CONTEXT the context, else 0
  *
- * Let the handlers of a VM signal an eventfd. It may be an irqfd of KVM as well
- * (KVM_IRQFD). Several signals may share an eventfd.
+ * Let the handlers of a VM, or the handler of a context, signal an eventfd. It may
+ * be an irqfd of KVM as well (KVM_IRQFD). Several signals may share an eventfd.
  *
- * ENOENT: no such id, or not a VM. EBADF, EINVAL: eventfd is not open, or not an
- * eventfd. ENOSPC: the VM has HAIOV_MAX_SIGNALS signals.
+ * ENOENT: no such id, or not a VM or a context. EBADF, EINVAL: eventfd is not open,
+ * or not an eventfd. EINVAL: vm_id with HAIOV_SIGNAL_CONTEXT, or context_id without
+ * it. ENOSPC: the VM or the context has HAIOV_MAX_SIGNALS signals.
  */
 struct haiov_signal_add {
 	__u32 size;
@@ -533,6 +547,7 @@ struct haiov_signal_add {
 	__s32 eventfd;
 	__u32 out_index;
 	__u64 out_signal_id;
+	__u64 context_id;
 };
 #define HAIOV_SIGNAL_ADD _IO(HAIOV_TYPE, HAIOV_CMD_SIGNAL_ADD)
 
@@ -626,6 +641,7 @@ struct haiov_context_wait {
  * @out_preempted: The same: who was interrupted had something else to do
  * @out_expired: The same: their budget was used up
  * @out_interrupted: Times that an interrupt found a frame, which went on after it
+ * @out_signaled: Times that a frame asked for HAIOV_CONTEXT_SIGNAL, and went on
  *
  * Query a context. Its thread has woken out_doorbells + out_faults +
  * out_preempted + out_expired times. Frames that end by themselves are not
@@ -647,6 +663,7 @@ struct haiov_context_query {
 	__u64 out_preempted;
 	__u64 out_expired;
 	__u64 out_interrupted;
+	__u64 out_signaled;
 };
 #define HAIOV_CONTEXT_QUERY _IO(HAIOV_TYPE, HAIOV_CMD_CONTEXT_QUERY)
 
@@ -684,6 +701,12 @@ enum {
 	HAIOV_UER_PUNT = 0,
 	HAIOV_UER_SIGNAL = 1,
 };
+
+/**
+ * define HAIOV_CONTEXT_SIGNAL - What the handler of a context asks for by ecall, in
+ * a7; see "Contexts" above. It is no system call of Linux.
+ */
+#define HAIOV_CONTEXT_SIGNAL 0x48410001
 
 /**
  * define HAIOV_UER_ENDED - Suberror of KVM_EXIT_INTERNAL_ERROR: the kernel ended

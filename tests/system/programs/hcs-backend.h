@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the scenarios of hcs.c, hcs-move.c and hcs-soak.c share: a guest, and the context that its events go to. */
+/* What the scenarios of hcs.c, hcs-move.c, hcs-signal.c and hcs-soak.c share: a guest, and the context that its events go to. */
 #ifndef HCS_BACKEND_H
 #define HCS_BACKEND_H
 
@@ -60,6 +60,8 @@ bool arrive(const struct backend *b, uint64_t events);
 bool drain(struct backend *b);
 struct tally tally(const struct backend *b);
 void show(const char *what, const struct tally *t);
+/* Starts the guest on a CPU, and stops it when there have been half as many frames as @events: all must be as it should. */
+struct tally run_frames(const char *what, struct backend *b, uint64_t events, int vcpu_cpu);
 
 /* Handlers: one that runs for several ticks, and one that does something else each time. */
 void act_loop(struct backend *b);
@@ -69,6 +71,7 @@ void act_mixed(struct backend *b);
 pid_t victim_of(uid_t uid);
 
 void do_move(uint64_t events);
+void do_signal(uint64_t events);
 void do_soak(uint64_t seconds);
 
 #endif

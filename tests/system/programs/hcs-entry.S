@@ -134,6 +134,32 @@ hcs_compute:
 	addi	sp, sp, 256
 	ret
 
+	/* Integer registers only: it runs in frames. What the caller keeps and out are on the stack. */
+	.globl hcs_ecall
+hcs_ecall:
+	addi	sp, sp, -256
+	.irp	n, 1, 3, 4, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27
+	sd	x\n, 8 * \n(sp)
+	.endr
+	sd	a1, 0(sp)
+	.irp	n, 1, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+	ld	x\n, 8 * \n(a0)
+	.endr
+	ld	a0, 80(a0)
+	ecall
+	sd	x31, 16(sp)		/* x2's place */
+	ld	x31, 0(sp)
+	.irp	n, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30
+	sd	x\n, 8 * \n(x31)
+	.endr
+	ld	t0, 16(sp)
+	sd	t0, 248(x31)
+	.irp	n, 1, 3, 4, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27
+	ld	x\n, 8 * \n(sp)
+	.endr
+	addi	sp, sp, 256
+	ret
+
 	.option arch, +v
 	.globl hcs_vlenb
 hcs_vlenb:

@@ -18,6 +18,7 @@
  *   hcs destroy ROUNDS      contexts come and go while events come
  *   hcs kill ROUNDS         kill -9 of the process at any time
  *   hcs move EVENTS         to other CPUs, also since their own goes offline (hcs-move.c)
+ *   hcs signal EVENTS       handlers signal eventfds without leaving the frame (hcs-signal.c)
  *   hcs soak SECONDS        all of that at once (hcs-soak.c); needs swap
  */
 #define _GNU_SOURCE
@@ -322,10 +323,10 @@ static struct tally run(const char *what, struct backend *b, uint64_t events, in
 }
 
 /*
- * Until half as many frames have been as there are @events. How many events that takes is up to the load of the machine
- * that emulates this one: where a hart has stood still its timer is due as well when it goes on, and comes first.
+ * How many events it takes is up to the load of the machine that emulates this one: where a hart has stood still its timer
+ * is due as well when it goes on, and comes first.
  */
-static struct tally run_frames(const char *what, struct backend *b, uint64_t events, int vcpu_cpu)
+struct tally run_frames(const char *what, struct backend *b, uint64_t events, int vcpu_cpu)
 {
 	struct tally t = run_until(what, b, events, vcpu_cpu, offsetof(struct tally, frames), events / 2);
 
@@ -1044,6 +1045,8 @@ int main(int argc, char **argv)
 		do_kill(n);
 	else if (!strcmp(what, "move"))
 		do_move(n);
+	else if (!strcmp(what, "signal"))
+		do_signal(n);
 	else if (!strcmp(what, "soak"))
 		do_soak(n);
 	else

@@ -46,6 +46,8 @@ void hcs_compute(const struct registers *in, struct registers *out, uint64_t rou
 /* The same for v0 to v31, where there are vectors: @in and @out are 32 registers of vlenb bytes. */
 void hcs_compute_v(const void *in, void *out, uint64_t rounds);
 uint64_t hcs_vlenb(void);
+/* Loads x1 to x31 of @in but sp, executes ecall, and stores them to @out. */
+void hcs_ecall(const struct registers *in, struct registers *out);
 
 /*
  * A thread that computes the same again and again, and looks whether it is. A restless one makes system calls and

@@ -350,13 +350,14 @@ static const struct command commands[] = {
 	  .undo = undo_vcpu_create },
 	{ COMMON(MMIO_ADD, mmio_add), .id_at = offsetof(struct haiov_mmio_add, vm_id), .id_is_vm = true,
 	  .has_output = true, .undo = undo_mmio_add },
-	{ COMMON(SIGNAL_ADD, signal_add), .id_at = offsetof(struct haiov_signal_add, vm_id), .id_is_vm = true,
+	{ COMMON(SIGNAL_ADD, signal_add), .min_size = offsetof(struct haiov_signal_add, context_id),
+	  .known_flags = HAIOV_SIGNAL_CONTEXT, .id_at = offsetof(struct haiov_signal_add, vm_id), .id_is_vm = true,
 	  .has_output = true, .undo = undo_signal_add },
 	{ COMMON(CONTEXT_CREATE, context_create), .known_flags = HAIOV_CONTEXT_CPU | HAIOV_CONTEXT_ANY, .has_output = true,
 	  .undo = undo_context_create },
 	{ COMMON(CONTEXT_WAIT, context_wait), .id_at = offsetof(struct haiov_context_wait, context_id),
 	  .id_is_context = true, .sleeps = true },
-	{ COMMON(CONTEXT_QUERY, context_query), .reserved_at = offsetof(struct haiov_context_query, __reserved),
+	{ COMMON(CONTEXT_QUERY, context_query), .min_size = offsetof(struct haiov_context_query, out_signaled), .reserved_at = offsetof(struct haiov_context_query, __reserved),
 	  .id_at = offsetof(struct haiov_context_query, context_id), .id_is_context = true, .has_output = true },
 	{ COMMON(CONTEXT_MOVE, context_move), .id_at = offsetof(struct haiov_context_move, context_id), .id_is_context = true,
 	  .has_output = true },
@@ -973,6 +974,14 @@ static void mmio_add_fields(void)
 	call(command(HAIOV_MMIO_ADD), &a, EINVAL, "the first page past the guest");
 }
 
+static void prepare_signal_of_context(union any *a)
+{
+	prepare_signal_add(a);
+	a->signal_add.flags = HAIOV_SIGNAL_CONTEXT;
+	a->signal_add.vm_id = 0;
+	a->signal_add.context_id = context_id;
+}
+
 static void signal_add_fields(void)
 {
 	static __u64 made[HAIOV_MAX_SIGNALS];
@@ -981,8 +990,25 @@ static void signal_add_fields(void)
 	union any a;
 
 	bad_eventfds("SIGNAL_ADD", HAIOV_SIGNAL_ADD, prepare_signal_add, &a, &a.signal_add.eventfd);
+	prepare_signal_add(&a);
+	a.signal_add.context_id = context_id;
+	expect(haiov, "SIGNAL_ADD", HAIOV_SIGNAL_ADD, &a, EINVAL, "a VM and a context");
+	prepare_signal_add(&a);
+	a.signal_add.flags = HAIOV_SIGNAL_CONTEXT;
+	expect(haiov, "SIGNAL_ADD", HAIOV_SIGNAL_ADD, &a, EINVAL, "a VM as a context");
+	prepare_signal_of_context(&a);
+	a.signal_add.context_id = vm_id;
+	expect(haiov, "SIGNAL_ADD", HAIOV_SIGNAL_ADD, &a, with_hardware(ENOENT), "a context that is a VM");
+	prepare_signal_of_context(&a);
+	a.signal_add.context_id = 0;
+	expect(haiov, "SIGNAL_ADD", HAIOV_SIGNAL_ADD, &a, with_hardware(ENOENT), "no context");
+	prepare_signal_of_context(&a);
+	a.signal_add.eventfd = haiov;
+	expect(haiov, "SIGNAL_ADD", HAIOV_SIGNAL_ADD, &a, with_hardware(EINVAL), "of a context, not an eventfd");
 	if (!hardware)
 		return;
+	prepare_signal_of_context(&a);
+	call(command(HAIOV_SIGNAL_ADD), &a, 0, "of a context");
 	/* index 0 is taken by the signal that stays */
 	while (n < HAIOV_MAX_SIGNALS - 1) {
 		made[n] = add_signal(haiov, vm_id, &index);

@@ -8,9 +8,11 @@ pub const HAIOV_FEATURE_HCS: u32 = 4;
 pub const HAIOV_ROUTE_CPU: u32 = 1;
 pub const HAIOV_ROUTE_CONTEXT: u32 = 2;
 pub const HAIOV_MAX_SIGNALS: u32 = 256;
+pub const HAIOV_SIGNAL_CONTEXT: u32 = 1;
 pub const HAIOV_CONTEXT_CPU: u32 = 1;
 pub const HAIOV_CONTEXT_ANY: u32 = 2;
 pub const HAIOV_BUDGET_MAX_US: u32 = 100000;
+pub const HAIOV_CONTEXT_SIGNAL: u32 = 1212219393;
 pub const HAIOV_UER_ENDED: u32 = 1212219393;
 pub type __s32 = ::core::ffi::c_int;
 pub type __u32 = ::core::ffi::c_uint;
@@ -527,17 +529,20 @@ const _: () = {
 };
 /** struct haiov_signal_add - ioctl(HAIOV_SIGNAL_ADD)
  @size: sizeof(struct haiov_signal_add)
- @flags: Must be 0
- @vm_id: The VM
+ @flags: HAIOV_SIGNAL_CONTEXT or 0
+ @vm_id: The VM; with HAIOV_SIGNAL_CONTEXT 0
  @eventfd: File descriptor of an eventfd
- @out_index: What handlers pass to HAIOV_UER_SIGNAL: the lowest free index
+ @out_index: What handlers pass to HAIOV_UER_SIGNAL, or with HAIOV_SIGNAL_CONTEXT
+             to HAIOV_CONTEXT_SIGNAL: the lowest free index
  @out_signal_id: Id of the new signal
+ @context_id: With HAIOV_SIGNAL_CONTEXT the context, else 0
 
- Let the handlers of a VM signal an eventfd. It may be an irqfd of KVM as well
- (KVM_IRQFD). Several signals may share an eventfd.
+ Let the handlers of a VM, or the handler of a context, signal an eventfd. It may
+ be an irqfd of KVM as well (KVM_IRQFD). Several signals may share an eventfd.
 
- ENOENT: no such id, or not a VM. EBADF, EINVAL: eventfd is not open, or not an
- eventfd. ENOSPC: the VM has HAIOV_MAX_SIGNALS signals.*/
+ ENOENT: no such id, or not a VM or a context. EBADF, EINVAL: eventfd is not open,
+ or not an eventfd. EINVAL: vm_id with HAIOV_SIGNAL_CONTEXT, or context_id without
+ it. ENOSPC: the VM or the context has HAIOV_MAX_SIGNALS signals.*/
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
 pub struct haiov_signal_add {
@@ -547,10 +552,11 @@ pub struct haiov_signal_add {
     pub eventfd: __s32,
     pub out_index: __u32,
     pub out_signal_id: __u64,
+    pub context_id: __u64,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of haiov_signal_add"][::core::mem::size_of::<haiov_signal_add>() - 32usize];
+    ["Size of haiov_signal_add"][::core::mem::size_of::<haiov_signal_add>() - 40usize];
     [
         "Alignment of haiov_signal_add",
     ][::core::mem::align_of::<haiov_signal_add>() - 8usize];
@@ -572,6 +578,9 @@ const _: () = {
     [
         "Offset of field: haiov_signal_add::out_signal_id",
     ][::core::mem::offset_of!(haiov_signal_add, out_signal_id) - 24usize];
+    [
+        "Offset of field: haiov_signal_add::context_id",
+    ][::core::mem::offset_of!(haiov_signal_add, context_id) - 32usize];
 };
 /** struct haiov_context_create - ioctl(HAIOV_CONTEXT_CREATE)
  @size: sizeof(struct haiov_context_create)
@@ -699,6 +708,7 @@ const _: () = {
  @out_preempted: The same: who was interrupted had something else to do
  @out_expired: The same: their budget was used up
  @out_interrupted: Times that an interrupt found a frame, which went on after it
+ @out_signaled: Times that a frame asked for HAIOV_CONTEXT_SIGNAL, and went on
 
  Query a context. Its thread has woken out_doorbells + out_faults +
  out_preempted + out_expired times. Frames that end by themselves are not
@@ -721,12 +731,13 @@ pub struct haiov_context_query {
     pub out_preempted: __u64,
     pub out_expired: __u64,
     pub out_interrupted: __u64,
+    pub out_signaled: __u64,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     [
         "Size of haiov_context_query",
-    ][::core::mem::size_of::<haiov_context_query>() - 80usize];
+    ][::core::mem::size_of::<haiov_context_query>() - 88usize];
     [
         "Alignment of haiov_context_query",
     ][::core::mem::align_of::<haiov_context_query>() - 8usize];
@@ -772,6 +783,9 @@ const _: () = {
     [
         "Offset of field: haiov_context_query::out_interrupted",
     ][::core::mem::offset_of!(haiov_context_query, out_interrupted) - 72usize];
+    [
+        "Offset of field: haiov_context_query::out_signaled",
+    ][::core::mem::offset_of!(haiov_context_query, out_signaled) - 80usize];
 };
 /** struct haiov_context_move - ioctl(HAIOV_CONTEXT_MOVE)
  @size: sizeof(struct haiov_context_move)

@@ -94,6 +94,8 @@ fn crate_says_what_the_header_says() {
         HAIOV_CONTEXT_WAIT,
         HAIOV_CONTEXT_QUERY,
         HAIOV_MAX_SIGNALS,
+        HAIOV_SIGNAL_CONTEXT,
+        HAIOV_CONTEXT_SIGNAL,
         HAIOV_UER_PUNT,
         HAIOV_UER_SIGNAL,
         HAIOV_UER_ENDED,
@@ -110,12 +112,12 @@ fn crate_says_what_the_header_says() {
         }
         haiov_vcpu_create { size, flags, vm_id, vcpu_fd, entry, data, out_vcpu_id }
         haiov_mmio_add { size, flags, vm_id, gpa, length, out_mmio_id }
-        haiov_signal_add { size, flags, vm_id, eventfd, out_index, out_signal_id }
+        haiov_signal_add { size, flags, vm_id, eventfd, out_index, out_signal_id, context_id }
         haiov_context_create { size, flags, entry, data, cpu, budget_us, out_context_id, out_veiid, out_cpu }
         haiov_context_wait { size, flags, context_id }
         haiov_context_query {
             size, flags, context_id, out_cpu, out_veiid, out_nr_routes, out_parked, out_pending, out_doorbells, out_faults,
-            out_preempted, out_expired, out_interrupted,
+            out_preempted, out_expired, out_interrupted, out_signaled,
         }
     );
     let expressions: Vec<String> = table.iter().map(|(e, _)| e.clone()).collect();
