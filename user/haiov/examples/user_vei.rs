@@ -278,7 +278,7 @@ fn several_routes() -> Outcome {
         let (at, route) = (user_vei.query()?, routes[3].query()?);
         check!((at.cpu, route.cpu, route.veiid) == (cpu, cpu, at.veiid), "{at:?}, and its route {route:?}");
     }
-    check!(matches!(user_vei.move_to(1 << 20), Err(haiov::Error::Invalid { .. })), "it moves to no CPU");
+    check!(matches!(user_vei.move_to(1 << 20), Err(Error::Invalid { .. })), "it moves to no CPU");
     guest.run(EVENTS)?;
     check!(taken.load(Ordering::Relaxed) == EVENTS, "not every event was taken");
     check!(user_vei.query()?.routes == 8 && routes[7].veiid() == user_vei.veiid(), "{:?}", user_vei.query()?);
