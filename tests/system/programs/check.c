@@ -212,7 +212,8 @@ int cpu_online(unsigned int cpu, bool online)
 	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/online", cpu);
 	do
 		err = put_file(path, online ? "1" : "0");
-	while (online && (err == EOPNOTSUPP || err == ENOTSUPP) && now_us() < deadline);
+	/* EINVAL is what OpenSBI says of a hart that is on its way to stop. */
+	while (online && (err == EOPNOTSUPP || err == ENOTSUPP || err == EINVAL) && now_us() < deadline);
 	return err;
 }
 

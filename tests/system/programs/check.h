@@ -64,7 +64,7 @@ void no_vm_leak(uint64_t slab_kb, uint64_t free_kb, unsigned int vms);
 void write_file(const char *path, const char *text);
 /*
  * Takes a CPU off or brings it back; 0, or the errno. The firmware may still be stopping a CPU that is to
- * come back (it says that it is not supported): that is waited for.
+ * come back (it says that it is not supported, or not valid): that is waited for.
  */
 int cpu_online(unsigned int cpu, bool online);
 void pin_to(unsigned int cpu);
