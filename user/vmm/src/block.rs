@@ -2,8 +2,7 @@
 //! The disk: virtio-blk on a raw image (Virtual I/O Device 1.2, 5.2).
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
@@ -11,26 +10,27 @@ use virtio_bindings::bindings::virtio_blk::{
     VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_ID_BYTES, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK, VIRTIO_BLK_S_UNSUPP,
     VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT,
 };
-use virtio_queue::{DescriptorChain, Reader, Writer};
-use vm_memory::GuestMemoryMmap;
+use virtio_queue::DescriptorChain;
+use virtio_queue::desc::split::Descriptor;
+use vm_memory::{FileOffset, GuestMemoryBackend, GuestMemoryMmap, MmapRegion, VolatileMemory, VolatileSlice};
 
 use crate::error::{Error, Result};
 use crate::virtio_mmio::Backend;
 
 /// The unit of positions, whatever the size of a block.
 const SECTOR: u64 = 512;
-/// Bytes that are moved at once.
-const BUFFER: usize = 1 << 16;
 /// `VIRTIO_ID_BLOCK`, a macro that virtio-bindings does not have.
 const ID: u32 = 2;
 /// What the guest sees as the disk's serial number.
 const SERIAL: &[u8] = b"haiov-vmm";
 
 /// A disk.
+///
+/// The image is mapped, so that a request is served by memory alone: by a handler of a user VEI as well as by a thread.
 pub struct Block {
+    map: MmapRegion,
     image: Flock<File>,
     sectors: u64,
-    buffer: Box<[u8]>,
 }
 
 impl Block {
@@ -42,66 +42,135 @@ impl Block {
     ///
     /// # Errors
     ///
-    /// [`Error::File`] when it is not a file that can be read and written, and [`Error::DiskInUse`].
+    /// [`Error::File`] when it is not a file that can be read, written and mapped, and [`Error::DiskInUse`].
     pub fn open(path: &Path) -> Result<Self> {
         let wrong = |source| Error::File { option: "--disk", path: path.to_owned(), source };
         let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(wrong)?;
         // As the kernel knows it, for block devices too.
-        let size = file.seek(SeekFrom::End(0)).map_err(wrong)?;
+        let sectors = file.seek(SeekFrom::End(0)).map_err(wrong)? / SECTOR;
+        if sectors == 0 {
+            return Err(wrong(io::Error::other("it has not one sector of 512 bytes")));
+        }
         let image = Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|_| Error::DiskInUse { path: path.to_owned() })?;
-        Ok(Self { image, sectors: size / SECTOR, buffer: vec![0; BUFFER].into() })
+        let whole = FileOffset::new(image.try_clone().map_err(wrong)?, 0);
+        let map = MmapRegion::from_file(whole, (sectors * SECTOR) as usize).map_err(|e| wrong(io::Error::other(e)))?;
+        Ok(Self { map, image, sectors })
     }
 
-    /// Serves a request whose status has a place; the status, and how many bytes of data were written.
-    fn execute(&mut self, mut reader: Reader<'_>, mut writer: Writer<'_>) -> io::Result<u32> {
+    /// Serves a request whose status has a place.
+    ///
+    /// # Arguments
+    ///
+    /// * `from` - what the driver has filled.
+    /// * `to` - what it wants to have filled, without the status.
+    ///
+    /// The result is the status.
+    fn execute(&mut self, from: &mut Buffers<'_>, to: &mut Buffers<'_>) -> io::Result<u32> {
         let (mut kind, mut reserved, mut sector) = ([0; 4], [0; 4], [0; 8]);
-        reader.read_exact(&mut kind)?;
-        reader.read_exact(&mut reserved)?;
-        reader.read_exact(&mut sector)?;
+        from.read(&mut kind)?;
+        from.read(&mut reserved)?;
+        from.read(&mut sector)?;
         let sector = u64::from_le_bytes(sector);
         match u32::from_le_bytes(kind) {
-            VIRTIO_BLK_T_IN => self.read(sector, &mut writer)?,
-            VIRTIO_BLK_T_OUT => self.write(sector, &mut reader)?,
+            VIRTIO_BLK_T_IN => self.copy(sector, to, |place, buffer| place.copy_to_volatile_slice(buffer))?,
+            VIRTIO_BLK_T_OUT => self.copy(sector, from, |place, buffer| buffer.copy_to_volatile_slice(place))?,
             VIRTIO_BLK_T_FLUSH => self.sync()?,
             VIRTIO_BLK_T_GET_ID => {
                 let mut id = [0; VIRTIO_BLK_ID_BYTES as usize];
                 id[..SERIAL.len()].copy_from_slice(SERIAL);
-                let room = writer.available_bytes().min(id.len());
-                writer.write_all(&id[..room])?;
+                let mut left = &id[..];
+                while let Some(part) = to.next(left.len()) {
+                    part.copy_from(left);
+                    left = left.get(part.len()..).unwrap_or_default();
+                }
             }
             _ => return Ok(VIRTIO_BLK_S_UNSUPP),
         }
         Ok(VIRTIO_BLK_S_OK)
     }
 
-    /// Where so many bytes from a sector on begin, if they are on the disk.
-    fn position(&self, sector: u64, len: usize) -> io::Result<u64> {
-        let len = len as u64;
+    /// Copies between the image, from a sector on, and buffers.
+    fn copy(
+        &self,
+        sector: u64,
+        buffers: &mut Buffers<'_>,
+        copy: impl Fn(VolatileSlice<'_>, VolatileSlice<'_>),
+    ) -> io::Result<()> {
+        let len = buffers.left as u64;
         let end = sector.checked_add(len.div_ceil(SECTOR)).filter(|end| len % SECTOR == 0 && *end <= self.sectors);
-        end.map(|_| sector * SECTOR).ok_or_else(|| io::ErrorKind::InvalidInput.into())
-    }
-
-    fn read(&mut self, sector: u64, to: &mut Writer<'_>) -> io::Result<()> {
-        let mut at = self.position(sector, to.available_bytes())?;
-        while to.available_bytes() > 0 {
-            let part = to.available_bytes().min(BUFFER);
-            let part = &mut self.buffer[..part];
-            self.image.read_exact_at(part, at)?;
-            to.write_all(part)?;
-            at += part.len() as u64;
+        let mut at = end.map(|_| sector * SECTOR).ok_or(io::ErrorKind::InvalidInput)? as usize;
+        while let Some(buffer) = buffers.next(usize::MAX) {
+            let place = self.map.get_slice(at, buffer.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+            copy(place, buffer);
+            at += buffer.len();
         }
-        Ok(())
+        // A driver that changes its buffers meanwhile gets less.
+        if buffers.left == 0 { Ok(()) } else { Err(io::ErrorKind::InvalidInput.into()) }
+    }
+}
+
+/// Buffers of a request, those that the device reads or those that it writes, one after the other. To go through them
+/// takes no memory of the heap.
+struct Buffers<'a> {
+    memory: &'a GuestMemoryMmap,
+    chain: DescriptorChain<&'a GuestMemoryMmap>,
+    written: bool,
+    /// What is left of the one that was begun.
+    begun: Option<VolatileSlice<'a>>,
+    /// How many bytes are left of all.
+    left: usize,
+}
+
+impl<'a> Buffers<'a> {
+    /// Those of a request; `None` if any is not memory.
+    fn new(memory: &'a GuestMemoryMmap, request: &DescriptorChain<&'a GuestMemoryMmap>, written: bool) -> Option<Self> {
+        let mut all = Self { memory, chain: request.clone(), written, begun: None, left: 0 };
+        for descriptor in request.clone().filter(|d| d.is_write_only() == written) {
+            all.left += all.slice(descriptor)?.len();
+        }
+        Some(all)
     }
 
-    fn write(&mut self, sector: u64, from: &mut Reader<'_>) -> io::Result<()> {
-        let mut at = self.position(sector, from.available_bytes())?;
-        while from.available_bytes() > 0 {
-            let part = from.available_bytes().min(BUFFER);
-            let part = &mut self.buffer[..part];
-            from.read_exact(part)?;
-            self.image.write_all_at(part, at)?;
-            at += part.len() as u64;
+    fn slice(&self, descriptor: Descriptor) -> Option<VolatileSlice<'a>> {
+        self.memory.get_slice(descriptor.addr(), descriptor.len() as usize).ok()
+    }
+
+    /// The next bytes that are in one place, `most` at most and not none.
+    fn next(&mut self, most: usize) -> Option<VolatileSlice<'a>> {
+        let most = most.min(self.left);
+        if most == 0 {
+            return None;
+        }
+        let buffer = match self.begun.take() {
+            Some(buffer) => buffer,
+            None => loop {
+                let written = self.written;
+                let descriptor = self.chain.find(|d| d.is_write_only() == written)?;
+                let buffer = self.slice(descriptor)?;
+                if !buffer.is_empty() {
+                    break buffer;
+                }
+            },
+        };
+        let part = if buffer.len() > most {
+            let (part, rest) = buffer.split_at(most).ok()?;
+            self.begun = Some(rest);
+            part
+        } else {
+            buffer
+        };
+        self.left -= part.len();
+        Some(part)
+    }
+
+    /// Reads all of `to`.
+    fn read(&mut self, mut to: &mut [u8]) -> io::Result<()> {
+        while !to.is_empty() {
+            let part = self.next(to.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+            let (now, later) = to.split_at_mut(part.len());
+            part.copy_to(now);
+            to = later;
         }
         Ok(())
     }
@@ -120,13 +189,17 @@ impl Backend for Block {
 
     fn serve(&mut self, memory: &GuestMemoryMmap, request: DescriptorChain<&GuestMemoryMmap>) -> u32 {
         // A request without a place for its status cannot be answered: nothing is done, and nothing was written.
-        let Ok(mut data) = request.clone().writer(memory) else { return 0 };
-        let Some(room) = data.available_bytes().checked_sub(1) else { return 0 };
-        let Ok(mut status) = data.split_at(room) else { return 0 };
-        let Ok(reader) = request.reader(memory) else { return 0 };
-        let answer = self.execute(reader, data).unwrap_or(VIRTIO_BLK_S_IOERR);
-        if status.write_all(&[answer as u8]).is_err() {
-            return 0;
+        let Some(mut to) = Buffers::new(memory, &request, true) else { return 0 };
+        let Some(room) = to.left.checked_sub(1) else { return 0 };
+        let Some(mut from) = Buffers::new(memory, &request, false) else { return 0 };
+        to.left = room;
+        let answer = self.execute(&mut from, &mut to).unwrap_or(VIRTIO_BLK_S_IOERR);
+        // The status is the last byte.
+        while to.next(usize::MAX).is_some() {}
+        to.left = 1;
+        match to.next(1) {
+            Some(status) => status.copy_from(&[answer as u8]),
+            None => return 0,
         }
         // All of the buffers on success; the driver looks at the status otherwise.
         if answer == VIRTIO_BLK_S_OK { (room + 1) as u32 } else { 1 }

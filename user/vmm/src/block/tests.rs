@@ -2,6 +2,7 @@
 use super::*;
 use crate::virtio_mmio::tests::{BUFFERS, Driver};
 use haiov::uer::{Caller, Device};
+use std::io::Write;
 use tempfile::NamedTempFile;
 use vm_memory::{Bytes, GuestAddress};
 
@@ -73,9 +74,9 @@ fn writes_reach_the_image() {
 }
 
 #[test]
-fn more_than_the_buffer_at_once() {
+fn a_large_request() {
     let file = NamedTempFile::new().unwrap();
-    let sent: Vec<u8> = (0..=255).cycle().take(3 * BUFFER + 512).collect();
+    let sent: Vec<u8> = (0..=255).cycle().take((3 << 16) + 512).collect();
     file.as_file().set_len(sent.len() as u64).unwrap();
     let mut d = Driver::new(Block::open(file.path()).unwrap());
     d.start();
@@ -126,6 +127,27 @@ fn malformed_requests_come_back() {
     }
     assert_eq!(std::fs::read(file.path()).unwrap(), before);
     assert_eq!(request(&mut d, VIRTIO_BLK_T_IN, 1, &[(DATA, 512, true)]), (OK, 513), "and it goes on");
+}
+
+#[test]
+fn buffers_are_cut_anywhere() {
+    let (_, mut d) = disk();
+    d.memory.write_obj(VIRTIO_BLK_T_IN.to_le(), GuestAddress(BUFFERS)).unwrap();
+    d.memory.write_obj(5_u64.to_le(), GuestAddress(BUFFERS + 8)).unwrap();
+    d.memory.write_slice(&[0xff; 1025], GuestAddress(DATA)).unwrap();
+    // The header in two, buffers of nothing, and the status behind the data.
+    d.put(&[(BUFFERS, 9, false), (BUFFERS + 9, 7, false), (DATA, 0, true), (DATA, 3, true), (DATA + 3, 1022, true)]);
+    d.device.serve();
+    assert_eq!(d.used(), (1, 1025));
+    assert_eq!(bytes(&d, DATA, 1025), [&[5; 512][..], &[6; 512], &[OK]].concat());
+}
+
+#[test]
+fn less_than_a_sector_is_no_disk() {
+    let file = NamedTempFile::new().unwrap();
+    file.as_file().set_len(511).unwrap();
+    let Err(error) = Block::open(file.path()) else { panic!("there is nothing to map") };
+    assert!(error.to_string().contains("it has not one sector of 512 bytes"), "{error}");
 }
 
 #[test]
