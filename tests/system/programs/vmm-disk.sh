@@ -69,7 +69,11 @@ exits() { # WHERE: how often the VM's vCPUs came to the VMM (user) or to an even
 	cat /sys/kernel/debug/kvm/*-*/mmio_exit_"$1" | awk '{ n += $1 } END { print n + 0 }'
 }
 
-for how in exit ioeventfd poll vei uer; do
+contexts() { # what the module tells of handlers that VEIs start, and of their wake-ups
+	cut -d' ' -f2,8- /sys/kernel/debug/haiov/contexts
+}
+
+for how in exit ioeventfd poll vei hcs uer; do
 	for cpus in 1 3; do
 		name="$how, $cpus vCPU"
 		rm -f disk disk.* keys
@@ -81,12 +85,15 @@ for how in exit ioeventfd poll vei uer; do
 		all=$(exits user) in_kvm=$(exits kernel) vei=$(veic sent)
 		echo >&3
 		waits_for DONE
+		taken=$(contexts)
 		small=$(($(exits user) - all)) in_kvm=$(($(exits kernel) - in_kvm)) vei=$(($(veic sent) - vei))
 		all=$((all + small))
 		echo >&3
 		wait
 		exec 3>&-
 		echo "# $name: $all MMIO exits to the VMM; for $requests small writes $small, $in_kvm to KVM, $vei VEIs"
+		[ -z "$taken" ] || echo "# $name: $taken"
+		check "$name: a handler serves it by hcs alone" [ "${taken:+hcs}" = "$([ $how != hcs ] || echo hcs)" ]
 		eval "all_${how}_$cpus=$all small_${how}_$cpus=$small in_kvm_${how}_$cpus=$in_kvm vei_${how}_$cpus=$vei"
 		check "$name: the guest powers off" is disk.status 0
 		check "$name: no word on standard error" is disk.err ""
@@ -111,7 +118,7 @@ done
 # more or less, and of the first exactly.
 # shellcheck disable=SC2154 # set by eval
 for cpus in 1 3; do
-	for how in exit:3:0:0 ioeventfd:2:1:0 poll:2:0:0 vei:2:0:1; do
+	for how in exit:3:0:0 ioeventfd:2:1:0 poll:2:0:0 vei:2:0:1 hcs:2:0:1; do
 		# shellcheck disable=SC2046 # four words
 		set -- $(echo $how | tr : ' ')
 		eval "small=\$small_$1_$cpus in_kvm=\$in_kvm_$1_$cpus vei=\$vei_$1_$cpus"
@@ -134,7 +141,7 @@ plain_initrd=$initrd initrd=/tmp/vm.cpio
 verify="fio --name=verify --direct=1 --ioengine=libaio --iodepth=32 --rw=randwrite --bsrange=512-64k --blockalign=512
 	--size=${mib}m --verify=crc32c --verify_fatal=1"
 verify=$(echo $verify)
-for how in exit ioeventfd poll vei uer; do
+for how in exit ioeventfd poll vei hcs uer; do
 	cp first.img disk.img
 	works verify "$verify --filename=/dev/vda >/tmp/out 2>&1; s=\$?; grep -i 'err=\|issued\|verif' /tmp/out; exit \$s" \
 		--disk disk.img --blk $how --cpus 2 --mem 512 </dev/null
@@ -148,16 +155,18 @@ echo another | dd of=disk.img bs=1 seek=$((mib * 524288 + 100)) conv=notrunc 2>/
 check "fio notices other data" sh -c "! $verify --filename=disk.img --verify_only --direct=0"
 initrd=$plain_initrd
 
-# Where the disk's thread is, and that a polling one alone is busy while the guest is idle.
-idle() { # HOW: clock ticks that the disk's thread took in two seconds of an idle guest, and the CPUs that it may use
+# Where the disk is served, and that a polling thread alone is busy while the guest is idle.
+idle() { # HOW THREAD: clock ticks that it took in two seconds of an idle guest, and the CPUs that may serve the disk
 	rm -f keys idle idle.*
 	mkfifo keys
 	exec 3<>keys
 	works idle "exec </dev/console; echo READY; read -r line" --disk disk.img --blk "$1" --cpu-of-route 3 <keys &
 	until grep -q READY idle 2>/dev/null || [ -s idle.status ]; do usleep 50000; done
-	task=$(grep -lx disk /proc/"$(pidof haiov-vmm)"/task/*/comm)
+	task=$(grep -lx "$2" /proc/"$(pidof haiov-vmm)"/task/*/comm)
 	task=${task%/comm}
-	cpus=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' "$task/status")
+	# A handler runs where its context is; its thread may be anywhere.
+	cpus=$(sed -n 's/.* cpu=\([0-9]*\) .*/\1/p' /sys/kernel/debug/haiov/contexts)
+	cpus=${cpus:-$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' "$task/status")}
 	# shellcheck disable=SC2046 # two words
 	set -- $(cut -d' ' -f14,15 "$task/stat")
 	before=$(($1 + $2))
@@ -169,10 +178,10 @@ idle() { # HOW: clock ticks that the disk's thread took in two seconds of an idl
 	wait
 	exec 3>&-
 }
-for how in exit vei poll; do
-	idle $how
+for how in exit vei poll hcs; do
+	idle $how "$([ $how = hcs ] && echo disk-handler || echo disk)"
 	echo "# $how: $ticks ticks in two seconds of an idle guest"
-	check "$how: the disk's thread is where it was asked to be" [ "$cpus" = 3 ]
+	check "$how: the disk is served where it was asked to be" [ "$cpus" = 3 ]
 	case $how in
 	poll) check "poll: its thread is busy in an idle guest" [ "$ticks" -ge 50 ] ;;
 	*) check "$how: its thread is idle with the guest" [ "$ticks" -le 5 ] ;;
@@ -199,8 +208,11 @@ check "no disk unless there is one" said other disks 0
 
 # A host without the module: the guest goes on by ioeventfd.
 rmmod haiov
-works plain 'dd if=/dev/vda bs=1M 2>/dev/null | md5sum' --disk disk.img --blk vei </dev/null
-check "no VEI: the guest powers off" is plain.status 0
-check "no VEI: its disk works" has plain "$(md5sum <disk.img | cut -d' ' -f1)"
-check "no VEI: a warning" grep -q "^haiov-vmm: warning: cannot open /dev/haiov: .*; the disk goes on with its ioeventfd alone$" plain.err
+for how in vei hcs; do
+	works plain 'dd if=/dev/vda bs=1M 2>/dev/null | md5sum' --disk disk.img --blk $how </dev/null
+	check "no $how: the guest powers off" is plain.status 0
+	check "no $how: its disk works" has plain "$(md5sum <disk.img | cut -d' ' -f1)"
+	check "no $how: a warning" \
+		grep -q "^haiov-vmm: warning: cannot open /dev/haiov: .*; the disk goes on with its ioeventfd alone$" plain.err
+done
 exit $failed

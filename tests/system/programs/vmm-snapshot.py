@@ -175,16 +175,16 @@ def move(first, second, cpus, moves, lines):
     check(image_is_right(), f"{name}: the disk is as the guest wrote it")
 
 
-def hammer(cpus, rounds, lines):
+def hammer(blk, cpus, rounds, lines):
     """A guest under way, stopped and continued again and again in one VMM."""
     md5 = fresh_disk()
-    vmm = Vmm("hammer", *boot_options("uer", "uer", cpus, lines))
+    vmm = Vmm("hammer", *boot_options("uer", blk, cpus, lines))
     vmm.wait_for(10)
     answers = vmm.ask(*["pause", "resume"] * rounds)
-    check(answers == ["ok"] * 2 * rounds, f"hammer: {rounds} times paused and resumed, {cpus} vCPU", answers[:4])
+    check(answers == ["ok"] * 2 * rounds, f"hammer: {rounds} times paused and resumed, {blk}, {cpus} vCPU", answers[:4])
     status, errors = vmm.end()
-    check((status, errors) == (0, ""), f"hammer: it runs to its end, {cpus} vCPU", (status, errors))
-    check(cut(vmm.printed()) == expected(md5, cpus, lines), f"hammer: the output is byte-exact, {cpus} vCPU",
+    check((status, errors) == (0, ""), f"hammer: it runs to its end, {blk}, {cpus} vCPU", (status, errors))
+    check(cut(vmm.printed()) == expected(md5, cpus, lines), f"hammer: the output is byte-exact, {blk}, {cpus} vCPU",
           cut(vmm.printed())[-200:])
 
 
@@ -267,7 +267,7 @@ def refusals():
     answers = vmm.ask("pause", f"snapshot {here}/vei", "quit")
     check(answers == ["ok"] * 3, "a guest that notifies its disk by VEI is saved", answers)
     vmm.end()
-    refused("the disk by exits, and the guest knows of VEI", "its guest notifies its disk by VEI; give --blk vei", *disk,
+    refused("the disk by exits, and the guest knows of VEI", "its guest notifies its disk by VEI; give --blk vei or hcs", *disk,
             folder="vei")
 
     vmm = Vmm("other", *boot_options("exit", "exit", 1, 1000), "--doorbell", "--vei", "off")
@@ -282,7 +282,7 @@ def main():
     os.makedirs("/tmp/vmm-snapshot", exist_ok=True)
     os.chdir("/tmp/vmm-snapshot")
     exits, handlers = ("exit", "exit"), ("uer", "uer")
-    for which in sys.argv[2:] or ["exit", "uer", "mixed", "vei", "poll", "clock", "hammer", "refusals"]:
+    for which in sys.argv[2:] or ["exit", "uer", "mixed", "vei", "hcs", "poll", "clock", "hammer", "refusals"]:
         if which == "exit":
             move(exits, exits, 1, 1, 1000)
         elif which == "uer":
@@ -291,6 +291,8 @@ def main():
             move(handlers, ("exit", "ioeventfd"), 3, 2, 2000)
         elif which == "vei":
             move(("exit", "vei"), ("uer", "vei"), 2, 2, 2000)
+        elif which == "hcs":
+            move(("uer", "hcs"), ("exit", "vei"), 2, 3, 2000)
         elif which == "poll":
             # Who polls has told the guest to be silent; the next one wants to be told.
             move(("exit", "poll"), ("exit", "ioeventfd"), 2, 2, 2000)
@@ -298,7 +300,8 @@ def main():
         elif which == "clock":
             clock(16)
         elif which == "hammer":
-            hammer(2, 100, 4000)
+            hammer("uer", 2, 100, 4000)
+            hammer("hcs", 2, 50, 2000)
         else:
             refusals()
     return 1 if failed else 0

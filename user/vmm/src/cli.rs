@@ -52,7 +52,7 @@ pub struct Options {
     pub disk: Option<PathBuf>,
 
     /// How the guest tells the disk that there is something to do, and how its accesses to the disk's registers reach
-    /// it; where the host cannot do 'vei' or 'uer', it warns and goes on with 'ioeventfd' or 'exit'
+    /// it; where the host cannot do 'vei', 'hcs' or 'uer', it warns and goes on with 'ioeventfd', or 'exit' for 'uer'
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Notify::Exit, requires = "disk")]
     pub blk: Notify,
 
@@ -71,8 +71,8 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub mmio_bench: Option<PathBuf>,
 
-    /// Host CPU that takes the interrupts of the doorbell and the disk; its consumers and the disk's thread run there, the
-    /// vCPUs elsewhere
+    /// Host CPU that takes the interrupts of the doorbell and the disk; its consumers and the disk's thread or handler run
+    /// there, the vCPUs elsewhere unless --cpu-of-vcpu says otherwise
     #[arg(long, value_name = "CPU")]
     pub cpu_of_route: Option<u32>,
 
@@ -112,6 +112,8 @@ pub enum Notify {
     Poll,
     /// The notification is a virtual event interrupt, which signals the eventfd without an exit.
     Vei,
+    /// The notification is a virtual event interrupt, which starts a handler that serves the queue.
+    Hcs,
     /// A handler of the VMM serves the registers, and signals the eventfd.
     Uer,
 }
@@ -167,6 +169,7 @@ mod tests {
         for bad in ["--kernel Image", "--initrd a.cpio", "--cmdline quiet", "--doorbell", "--mmio-bench a.json"] {
             assert!(parse(&format!("--restore saved {bad}")).is_err(), "{bad}");
         }
+        assert_eq!(parse("--kernel Image --disk a.img --blk hcs").unwrap().blk, Notify::Hcs);
         assert!(parse("--kernel Image --blk uer").is_err(), "no disk");
     }
 

@@ -11,7 +11,7 @@ use std::thread::{self, Builder, JoinHandle};
 use std::time::Duration;
 
 use haiov::uer::{Event, Handler};
-use haiov::{Device, MmioRange, Route, Vm};
+use haiov::{Device, MmioRange, Route, UserVei, Vm};
 use kvm_ioctls::{IoEventAddress, Kvm, VcpuFd, VmFd};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use vm_memory::GuestMemoryMmap;
@@ -43,6 +43,9 @@ type Serial = Uart<Line, Stdout>;
 
 /// The disk of this machine.
 type Disk = VirtioMmio<Block, Line>;
+
+/// What a handler that an interrupt has found may still take of who it runs on top of: some requests of ordinary size.
+const HANDLER_BUDGET: Duration = Duration::from_millis(1);
 
 const KVM_HINT: &str = "the host needs /dev/kvm, and this user access to it";
 
@@ -140,8 +143,8 @@ fn load_state(path: &HostPath, options: &Options) -> Result<State> {
     match (&state.disk, &options.disk) {
         (Some(_), None) => Err(wrong("its guest has a disk; give it by --disk".into())),
         (None, Some(_)) => Err(wrong("its guest has no disk; leave out --disk".into())),
-        _ if state.disk_vei && options.blk != Notify::Vei => {
-            Err(wrong("its guest notifies its disk by VEI; give --blk vei".into()))
+        _ if state.disk_vei && !matches!(options.blk, Notify::Vei | Notify::Hcs) => {
+            Err(wrong("its guest notifies its disk by VEI; give --blk vei or hcs".into()))
         }
         _ => Ok(state),
     }
@@ -273,21 +276,20 @@ impl Guest {
         let line = Line { vm: self.vm.clone(), irq: layout::DISK_IRQ };
         let disk = VirtioMmio::new(disk, self.memory.clone(), line).map_err(Error::host("make an eventfd"))?;
         let disk = Arc::new(if options.blk == Notify::Poll { disk.polled() } else { disk });
-        let pages = match options.blk {
-            Notify::Exit | Notify::Ioeventfd | Notify::Poll | Notify::Vei => &mut self.bus.exits,
-            Notify::Uer => &mut self.bus.redirected,
-        };
+        let pages = if options.blk == Notify::Uer { &mut self.bus.redirected } else { &mut self.bus.exits };
         pages.add(layout::DISK_BASE, layout::DISK_SIZE, disk.clone())?;
-        if matches!(options.blk, Notify::Ioeventfd | Notify::Poll | Notify::Vei) {
-            // For a driver that knows nothing of the other two.
+        if !matches!(options.blk, Notify::Exit | Notify::Uer) {
+            // For a driver that knows nothing of the other ways.
             notify::add_ioeventfd(sys::borrow(&*self.vm), layout::DISK_BASE + virtio_mmio::NOTIFY, disk.kick())?;
         }
         self.cpu_of_disk = options.cpu_of_route;
-        if options.blk == Notify::Vei {
+        if matches!(options.blk, Notify::Vei | Notify::Hcs) {
             let (vm, binding) = (&self.vm, &mut self.binding);
             let mut bind = || bind(vm, binding);
-            let added =
-                notify::add_route(&mut bind, "the disk", layout::DISK_VEIRQ, disk.kick(), options.cpu_of_route)?;
+            let added = notify::add_route(&mut bind, "the disk", |vm| match options.blk {
+                Notify::Hcs => handler_route(vm, disk.clone(), options.cpu_of_route),
+                _ => vm.add_route(layout::DISK_VEIRQ, disk.kick(), options.cpu_of_route),
+            })?;
             if let Some((_, route)) = added {
                 self.cpu_of_disk = Some(route.cpu());
                 self.cpu_of_route = self.cpu_of_route.or(self.cpu_of_disk);
@@ -532,6 +534,13 @@ fn bind(vm: &VmFd, binding: &mut Option<Vm>) -> haiov::Result<Vm> {
             Ok(binding.insert(vm).clone())
         }
     }
+}
+
+/// Lets a handler serve the disk's queue, which the guest's VEI starts; it ends with the route.
+fn handler_route(vm: &Vm, disk: Arc<Disk>, cpu: Option<u32>) -> haiov::Result<Route> {
+    let handler = UserVei::builder().budget(HANDLER_BUDGET).name("disk-handler");
+    let handler = if let Some(cpu) = cpu { handler.cpu(cpu) } else { handler };
+    vm.add_context_route(layout::DISK_VEIRQ, &handler.start(vm.device(), move || disk.serve())?)
 }
 
 /// Which host CPU a vCPU runs on.

@@ -73,7 +73,9 @@ pub fn connect<'a>(
     let (first, second) = (eventfd()?, eventfd()?);
     add_ioeventfd(vm, layout::DOORBELL_BASE + NOTIFY, &*first)?;
     let vei = match vei {
-        Some(bind) => add_route(bind, "the doorbell", layout::DOORBELL_VEIRQ, &*second, cpu_of_route)?,
+        Some(bind) => {
+            add_route(bind, "the doorbell", |vm| vm.add_route(layout::DOORBELL_VEIRQ, &*second, cpu_of_route))?
+        }
         None => None,
     };
     let cpu = cpu_of_route.or_else(|| vei.as_ref().map(|(_, route)| route.cpu())).map(|cpu| cpu as usize);
@@ -115,9 +117,7 @@ pub fn add_ioeventfd(vm: BorrowedFd<'_>, address: u64, eventfd: impl AsFd) -> Re
 ///
 /// * `bind` - binds the VM.
 /// * `whose` - the device, as the warning calls it.
-/// * `veirq` - what the guest sends.
-/// * `eventfd` - what is signaled.
-/// * `cpu` - the host CPU that takes the interrupt, or `None` for the module's choice.
+/// * `add` - adds the route.
 ///
 /// # Errors
 ///
@@ -125,16 +125,13 @@ pub fn add_ioeventfd(vm: BorrowedFd<'_>, address: u64, eventfd: impl AsFd) -> Re
 pub fn add_route(
     bind: &mut dyn FnMut() -> haiov::Result<Vm>,
     whose: &str,
-    veirq: u32,
-    eventfd: impl AsFd,
-    cpu: Option<u32>,
+    add: impl FnOnce(&Vm) -> haiov::Result<Route>,
 ) -> Result<Option<(Vm, Route)>> {
-    let mut add = || -> haiov::Result<(Vm, Route)> {
-        let vm = bind()?;
-        let route = vm.add_route(veirq, eventfd.as_fd(), cpu)?;
+    let added = bind().and_then(|vm| {
+        let route = add(&vm)?;
         Ok((vm, route))
-    };
-    match add() {
+    });
+    match added {
         Ok(vei) => Ok(Some(vei)),
         Err(error) if error.is_unsupported() => {
             eprintln!("haiov-vmm: warning: {error}; {whose} goes on with its ioeventfd alone");
