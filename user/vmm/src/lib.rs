@@ -21,7 +21,7 @@
 //! | [`notify`] | the doorbell's ways into the host |
 //! | [`gate`], [`control`] | stopping the vCPUs, and the socket by which a user asks for that |
 //! | [`snapshot`] | a guest on disk |
-//! | `aia`, `vcpu`, `machine` | what only a riscv64 host has |
+//! | `aia`, `line`, `vcpu`, `machine` | what only a riscv64 host has |
 //!
 //! All but the last row builds and is tested on any Linux host.
 
@@ -45,6 +45,8 @@ pub mod gate;
 pub mod isa;
 pub mod kvm_stats;
 pub mod layout;
+#[cfg(target_arch = "riscv64")]
+pub mod line;
 #[cfg(target_arch = "riscv64")]
 pub mod machine;
 pub mod notify;

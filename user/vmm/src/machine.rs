@@ -15,7 +15,6 @@ use haiov::{Device, MmioRange, Route, UserVei, Vm};
 use kvm_ioctls::{IoEventAddress, Kvm, VcpuFd, VmFd};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use vm_memory::GuestMemoryMmap;
-use vm_superio::Trigger;
 
 use crate::aia::Aia;
 use crate::bench::{self, Bench, Register};
@@ -29,6 +28,7 @@ use crate::doorbell::Doorbell;
 use crate::error::{Error, Result};
 use crate::gate::{Gate, kick_set};
 use crate::kvm_stats::{Counters, KvmStats};
+use crate::line::Line;
 use crate::notify::HostMeter;
 use crate::output::Output;
 use crate::snapshot::{self, State};
@@ -48,25 +48,6 @@ type Disk = VirtioMmio<Block, Line>;
 const HANDLER_BUDGET: Duration = Duration::from_millis(1);
 
 const KVM_HINT: &str = "the host needs /dev/kvm, and this user access to it";
-
-/// A wire into the APLIC.
-///
-/// No irqfd: KVM's fast path for riscv64 only ever raises the line of one (kvm_arch_set_irq_inatomic in
-/// arch/riscv/kvm/vm.c), so that the guest would see a single edge, or an interrupt that never ends.
-struct Line {
-    vm: Arc<VmFd>,
-    irq: u32,
-}
-
-impl Trigger for Line {
-    type E = io::Error;
-
-    fn trigger(&self) -> io::Result<()> {
-        self.vm.set_irq_line(self.irq, true)?;
-        self.vm.set_irq_line(self.irq, false)?;
-        Ok(())
-    }
-}
 
 /// Runs a guest until it powers off.
 ///
@@ -194,7 +175,7 @@ impl Guest {
         let aia = Aia::new(&vm, cpus)?;
 
         let vm = Arc::new(vm);
-        let line = Line { vm: vm.clone(), irq: layout::SERIAL_IRQ };
+        let line = Line::new(vm.clone(), layout::SERIAL_IRQ);
         let serial = Self::serial(line).map_err(Error::host("make an eventfd"))?;
         let mut bus = Bus::default();
         let pages = match options.console {
@@ -273,7 +254,11 @@ impl Guest {
     }
 
     fn add_disk(&mut self, options: &Options, disk: Block) -> Result<()> {
-        let line = Line { vm: self.vm.clone(), irq: layout::DISK_IRQ };
+        // However the guest notifies it, so that these ways can be compared.
+        let line = match Device::open() {
+            Ok(_) => Line::irqfd(self.vm.clone(), layout::DISK_IRQ)?,
+            Err(_) => Line::new(self.vm.clone(), layout::DISK_IRQ),
+        };
         let disk = VirtioMmio::new(disk, self.memory.clone(), line).map_err(Error::host("make an eventfd"))?;
         let disk = Arc::new(if options.blk == Notify::Poll { disk.polled() } else { disk });
         let pages = if options.blk == Notify::Uer { &mut self.bus.redirected } else { &mut self.bus.exits };

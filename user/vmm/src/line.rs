@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Wires into the APLIC, whose inputs look for edges.
+//!
+//! A wire that is an irqfd needs a kernel that raises and lowers it at each signal. That of Linux 7.3 for riscv64 raises it and
+//! leaves it so (kvm_arch_set_irq_inatomic in arch/riscv/kvm/vm.c): the guest would see one edge and no other. A kernel
+//! that has `/dev/haiov` makes edges.
+
+use std::io;
+use std::sync::Arc;
+
+use kvm_ioctls::VmFd;
+use vm_superio::Trigger;
+use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
+
+use crate::error::{Error, Result};
+
+/// A wire into the APLIC of a VM.
+pub struct Line {
+    vm: Arc<VmFd>,
+    irq: u32,
+    irqfd: Option<EventFd>,
+}
+
+impl Line {
+    /// A wire that each edge takes two system calls for.
+    ///
+    /// # Arguments
+    ///
+    /// * `vm` - the VM.
+    /// * `irq` - the input of its APLIC.
+    pub fn new(vm: Arc<VmFd>, irq: u32) -> Self {
+        Self { vm, irq, irqfd: None }
+    }
+
+    /// A wire that is an irqfd, so that an edge is one signal of an eventfd.
+    ///
+    /// # Arguments
+    ///
+    /// * `vm` - the VM, which has its interrupt controllers.
+    /// * `irq` - the input of its APLIC.
+    ///
+    /// # Errors
+    ///
+    /// What the system or KVM refuses.
+    pub fn irqfd(vm: Arc<VmFd>, irq: u32) -> Result<Self> {
+        let irqfd = EventFd::new(EFD_CLOEXEC | EFD_NONBLOCK).map_err(Error::host("make an eventfd"))?;
+        vm.register_irqfd(&irqfd, irq).map_err(Error::kvm("add an irqfd", "the host's kernel needs CONFIG_EVENTFD"))?;
+        Ok(Self { irqfd: Some(irqfd), ..Self::new(vm, irq) })
+    }
+}
+
+impl Trigger for Line {
+    type E = io::Error;
+
+    fn trigger(&self) -> io::Result<()> {
+        if let Some(irqfd) = &self.irqfd {
+            // KVM reads it at once, so that its counter does not get full.
+            return irqfd.write(1);
+        }
+        self.vm.set_irq_line(self.irq, true)?;
+        self.vm.set_irq_line(self.irq, false)?;
+        Ok(())
+    }
+}
