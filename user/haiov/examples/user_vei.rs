@@ -12,14 +12,16 @@ use std::error::Error as StdError;
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use haiov::user_vei::{Builder, Status, UserVei};
+use haiov::user_vei::{Builder, Signal, Status, UserVei};
 use haiov::{Device, Error, Route, Vm};
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
+use nix::errno::Errno;
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
 use cases::{Case, Outcome, fd};
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         ("on top of a thread, calls are frames", frames),
         ("on an idle CPU too", frames_on_idle),
         ("a system call in a handler", system_calls),
+        ("an eventfd that a handler signals", signals),
         ("floating point in a handler", floating_point),
         ("locks, allocation and thread-local variables", ordinary_code),
         ("a handler over its budget", over_budget),
@@ -215,6 +218,60 @@ fn system_calls() -> Outcome {
     Ok(())
 }
 
+/// Each event is answered by a signal, in frames without a system call. Who else may use it, and how it ends.
+fn signals() -> Outcome {
+    let (mut guest, vm) = Guest::new(1)?;
+    let eventfd = EventFd::from_flags(EfdFlags::EFD_NONBLOCK)?;
+    let signal = Arc::new(OnceLock::<Signal>::new());
+    let signaled = signal.clone();
+    let (handler, taken) = taking(&guest.memory, move || {
+        if let Some(signal) = signaled.get() {
+            signal.signal();
+        }
+    });
+    let user_vei = UserVei::builder().cpu(CPU).start(vm.device(), handler)?;
+    check!(signal.set(user_vei.add_signal(&eventfd)?).is_ok(), "there is one already");
+    let route = vm.add_context_route(0, &user_vei)?;
+    pin(1);
+    // On a machine that is loaded itself, the timer of a hart that stood still comes before many an event.
+    for _ in 0..20 {
+        guest.run(EVENTS)?;
+        if user_vei.query()?.signaled > EVENTS / 2 {
+            break;
+        }
+    }
+    let status = user_vei.query()?;
+    let (got, events) = (eventfd.read()?, taken.load(Ordering::Relaxed));
+    check!(events % EVENTS == 0 && got == status.calls, "{got} signals for {events} events: {status:?}");
+    check!(status.signaled > EVENTS / 2, "it leaves its frames to signal: {status:?}");
+    check!(status.signaled + status.wakeups() >= status.calls, "{status:?}");
+
+    // In the frame of another handler the same index is another signal.
+    let other = EventFd::from_flags(EfdFlags::EFD_NONBLOCK)?;
+    let borrowed = signal.clone();
+    let (handler, _) = taking(&guest.memory, move || {
+        if let Some(signal) = borrowed.get() {
+            signal.signal();
+        }
+    });
+    let stranger = UserVei::builder().cpu(CPU).start(vm.device(), handler)?;
+    let _theirs = stranger.add_signal(&other)?;
+    route.destroy()?;
+    let route = vm.add_context_route(0, &stranger)?;
+    guest.run(10)?;
+    let status = stranger.query()?;
+    check!(eventfd.read()? == status.calls && status.signaled == 0, "{status:?}");
+    check!(other.read() == Err(Errno::EAGAIN), "another handler's eventfd is signaled");
+
+    // A signal that the handler owns does not keep that alive; who else has it may use it after that.
+    drop(route);
+    drop(user_vei);
+    let Some(signal) = signal.get() else { return Err("it is gone".into()) };
+    signal.signal();
+    check!(eventfd.read()? == 1, "it does not signal any more");
+    Ok(())
+}
+
 fn floating_point() -> Outcome {
     let mut sum = 0.0;
     let mut n = 0_u32;
@@ -329,6 +386,10 @@ fn refusals() -> Outcome {
         other => return Err(format!("another file's: {other:?}").into()),
     }
     let ours = UserVei::builder().start(vm.device(), || {})?;
+    match ours.add_signal(std::io::stdin()) {
+        Err(Error::Invalid { .. }) => {}
+        other => return Err(format!("a signal that is no eventfd: {other:?}").into()),
+    }
     let _route = vm.add_context_route(0, &ours)?;
     match vm.add_context_route(0, &ours) {
         Err(Error::Exists { veirq: 0, .. }) => Ok(()),

@@ -244,6 +244,9 @@ impl Context {
         match source {
             Errno::ENOTTY => Error::NotADevice { action, source },
             Errno::EOPNOTSUPP => Error::Unsupported { action, hint: self.unsupported, source },
+            Errno::E2BIG => {
+                Error::Unsupported { action, hint: "the module is older than this; load a newer one", source }
+            }
             Errno::EINVAL | Errno::EBADF => Error::Invalid { action, hint: self.invalid, source },
             Errno::ENOENT => Error::NotFound { action, source },
             Errno::EEXIST => match self.taken {
@@ -322,7 +325,8 @@ mod tests {
     #[test]
     fn only_absence_and_lack_of_rights_are_unsupported() {
         for errno in ERRNOS {
-            assert_eq!(Context::of("x").error(errno).is_unsupported(), errno == Errno::EOPNOTSUPP, "{errno}");
+            let absent = matches!(errno, Errno::EOPNOTSUPP | Errno::E2BIG);
+            assert_eq!(Context::of("x").error(errno).is_unsupported(), absent, "{errno}");
         }
         for (errno, unsupported) in [
             (Errno::ENOENT, true),

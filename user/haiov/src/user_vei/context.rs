@@ -2,11 +2,12 @@
 //! A handler with its thread, and how to make one.
 
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use haiov_sys as raw;
 
+use super::signal::{Owner, Signal};
 use crate::device::Device;
 use crate::error::{Context, Result};
 use crate::sys::{self, Command};
@@ -128,7 +129,27 @@ impl UserVei {
             preempted: query.out_preempted,
             expired: query.out_expired,
             interrupted: query.out_interrupted,
+            signaled: query.out_signaled,
         })
+    }
+
+    /// Lets the handler signal an eventfd without a system call, and so without leaving its frame.
+    ///
+    /// # Arguments
+    ///
+    /// * `eventfd` - what is signaled; the signal does not depend on this file descriptor later.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`](crate::Error::Unsupported) when the module is too old for it,
+    /// [`Error::Invalid`](crate::Error::Invalid) when `eventfd` is something else,
+    /// [`Error::NoSpace`](crate::Error::NoSpace) when it has [`Signal::MAX`](crate::Signal::MAX) signals.
+    ///
+    /// # Examples
+    ///
+    /// See [`Signal`].
+    pub fn add_signal(&self, eventfd: impl AsFd) -> Result<Signal> {
+        Signal::add(&self.inner, eventfd)
     }
 
     /// Moves it to another CPU, with its routes. No event is lost, and the handler notices nothing; a frame that runs
@@ -209,6 +230,8 @@ pub struct Status {
     pub expired: u64,
     /// Times that an interrupt came into a frame, which went on after it.
     pub interrupted: u64,
+    /// Times that a frame signaled an eventfd by a [`Signal`].
+    pub signaled: u64,
 }
 
 impl Status {
@@ -230,8 +253,19 @@ pub(crate) struct Inner {
     pub(crate) id: u64,
     pub(crate) cpu: u32,
     pub(crate) veiid: u32,
+    /// Who its thread is to those signals.
+    pub(super) owner: Owner,
+    /// Ids of its signals, those that were destroyed included: an id is never another object's.
+    signals: Mutex<Vec<u64>>,
     #[cfg(target_arch = "riscv64")]
     runner: riscv::Runner,
+}
+
+impl Inner {
+    /// Takes note of a signal that has to go before this.
+    pub(super) fn keep_signal(&self, id: u64) {
+        self.signals.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+    }
 }
 
 #[cfg(not(target_arch = "riscv64"))]
@@ -250,7 +284,7 @@ impl Inner {
 #[allow(unsafe_code)]
 mod riscv {
     use std::os::fd::AsFd;
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex, PoisonError};
     use std::thread::{self, JoinHandle};
 
     use haiov_sys as raw;
@@ -258,7 +292,7 @@ mod riscv {
     use nix::sys::signal::SigSet;
 
     use super::super::machine::Place;
-    use super::{Builder, Handler, Inner};
+    use super::{Builder, Handler, Inner, Owner};
     use crate::device::Device;
     use crate::error::{Context, Result};
     use crate::sys::{self, Command};
@@ -297,6 +331,8 @@ mod riscv {
                 id: create.out_context_id,
                 cpu: create.out_cpu,
                 veiid: create.out_veiid,
+                owner: Owner::new(),
+                signals: Mutex::default(),
                 runner: Runner { place, thread: None },
             };
             inner.spawn(builder).map_err(|e| context.error(e))?;
@@ -304,8 +340,9 @@ mod riscv {
         }
 
         fn spawn(&mut self, builder: Builder) -> std::result::Result<(), Errno> {
-            let (place, device, id) = (self.runner.place.clone(), self.device.clone(), self.id);
+            let (place, device, id, owner) = (self.runner.place.clone(), self.device.clone(), self.id, self.owner);
             let body = move || {
+                owner.adopt_thread();
                 // Signals are for the program's own threads. Without the block a signal would only end and restart a wait.
                 let _ = SigSet::all().thread_block();
                 loop {
@@ -328,8 +365,11 @@ mod riscv {
 
     impl Drop for Inner {
         fn drop(&mut self) {
-            // This sends the thread home. Nothing can be done about a failure here; closing the device takes the object
+            // This sends the thread home. Nothing can be done about a failure here; closing the device takes the objects
             // along in any case.
+            for id in self.signals.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+                let _ = self.device.destroy(id, "destroy the signal");
+            }
             let _ = self.device.destroy(self.id, "end the user VEI");
             if let Some(thread) = self.runner.thread.take()
                 && thread.thread().id() != thread::current().id()

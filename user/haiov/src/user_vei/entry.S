@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Where a context's thread parks, and where its handler begins and ends (DOC: Contexts in the UAPI header).
+ * Where a context's thread parks, where its handler begins and ends, and how that signals (DOC: Contexts in the UAPI
+ * header).
  *
  * The handler has the thread's stack, from where that parked on, and its gp and tp. The area that uscratch or a0 names
  * begins with the kernel's word, which is not 0 on the thread. These three follow, then the function to be called and
@@ -58,6 +59,18 @@ haiov_user_vei_park:
 	ret
 	.cfi_endproc
 	.size	haiov_user_vei_park, . - haiov_user_vei_park
+
+	/* a0: an index; in a frame the kernel's service for it, elsewhere a system call that does not exist */
+	.globl	haiov_user_vei_signal
+	.hidden	haiov_user_vei_signal
+	.type	haiov_user_vei_signal, @function
+haiov_user_vei_signal:
+	.cfi_startproc
+	li	a7, {SIGNAL}
+	ecall
+	ret
+	.cfi_endproc
+	.size	haiov_user_vei_signal, . - haiov_user_vei_signal
 
 	.option	pop
 	.popsection

@@ -17,6 +17,7 @@ global_asm!(
     include_str!("entry.S"),
     USCRATCH = const 0x040,
     IOCTL = const libc::SYS_ioctl,
+    SIGNAL = const raw::HAIOV_CONTEXT_SIGNAL,
 );
 
 unsafe extern "C" {
@@ -24,6 +25,14 @@ unsafe extern "C" {
     fn haiov_user_vei_entry();
     /// Parks: a system call, on whose stack handlers run meanwhile. Its result is 0 or a negative errno.
     fn haiov_user_vei_park(area: *mut Area, fd: i32, number: usize, argument: *mut raw::haiov_context_wait) -> i64;
+    /// Signals by an index. Its result is 0 or a negative errno, where no frame calls it ENOSYS. Nobody's memory but the
+    /// counter of an eventfd changes, so that anybody may call it.
+    safe fn haiov_user_vei_signal(index: u64) -> i64;
+}
+
+/// Signals by an index of the calling context, if this is a frame of one, and tells whether that worked.
+pub(super) fn signal(index: u32) -> bool {
+    haiov_user_vei_signal(u64::from(index)) == 0
 }
 
 /// What uscratch points to; `entry.S` knows where everything is.

@@ -33,6 +33,8 @@
 //! or floating-point arithmetic costs one wake-up of the thread, and that is all. [`Status`] tells how often that
 //! happened; `tests/user/test-handler` shows how to find floating-point instructions in a program.
 //!
+//! To signal an eventfd, and to interrupt a guest if that is an irqfd of KVM, is no system call where a [`Signal`] does it.
+//!
 //! A handler that takes longer than the [budget](Builder::budget) is taken over to its thread as well, where it is
 //! scheduled like any other. Who was interrupted goes on at once.
 //!
@@ -46,6 +48,9 @@ mod context;
 #[cfg(target_arch = "riscv64")]
 #[allow(unsafe_code)]
 mod machine;
+#[cfg_attr(not(target_arch = "riscv64"), allow(dead_code))]
+mod signal;
 
 pub(crate) use context::Inner;
 pub use context::{Builder, Handler, Status, UserVei};
+pub use signal::Signal;
