@@ -69,8 +69,12 @@ exits() { # WHERE: how often the VM's vCPUs came to the VMM (user) or to an even
 	cat /sys/kernel/debug/kvm/*-*/mmio_exit_"$1" | awk '{ n += $1 } END { print n + 0 }'
 }
 
-contexts() { # what the module tells of handlers that VEIs start, and of their wake-ups
+contexts() { # what the module tells of handlers that VEIs start, of their wake-ups and signals
 	cut -d' ' -f2,8- /sys/kernel/debug/haiov/contexts
+}
+
+grown() { # NAME: how much a figure of it has grown from $before to $taken
+	echo $(($(echo "$taken" | sed "s/.* $1=\([0-9]*\).*/\1/") - $(echo "$before" | sed "s/.* $1=\([0-9]*\).*/\1/")))
 }
 
 for how in exit ioeventfd poll vei hcs uer; do
@@ -82,7 +86,7 @@ for how in exit ioeventfd poll vei hcs uer; do
 		exec 3<>keys
 		works disk "$work" --disk disk.img --blk $how --cpus $cpus <keys &
 		waits_for READY
-		all=$(exits user) in_kvm=$(exits kernel) vei=$(veic sent)
+		before=$(contexts) all=$(exits user) in_kvm=$(exits kernel) vei=$(veic sent)
 		echo >&3
 		waits_for DONE
 		taken=$(contexts)
@@ -92,8 +96,12 @@ for how in exit ioeventfd poll vei hcs uer; do
 		wait
 		exec 3>&-
 		echo "# $name: $all MMIO exits to the VMM; for $requests small writes $small, $in_kvm to KVM, $vei VEIs"
-		[ -z "$taken" ] || echo "# $name: $taken"
 		check "$name: a handler serves it by hcs alone" [ "${taken:+hcs}" = "$([ $how != hcs ] || echo hcs)" ]
+		if [ -n "$taken" ]; then
+			echo "# $name: before them $before, then $taken"
+			# An interrupt that takes a system call would be a fault. How many begin on the thread is a matter of load.
+			check "$name: the frames that serve them answer them" [ $(($(grown faults) * 10)) -lt "$(grown signaled)" ]
+		fi
 		eval "all_${how}_$cpus=$all small_${how}_$cpus=$small in_kvm_${how}_$cpus=$in_kvm vei_${how}_$cpus=$vei"
 		check "$name: the guest powers off" is disk.status 0
 		check "$name: no word on standard error" is disk.err ""

@@ -6,19 +6,24 @@
 //! that has `/dev/haiov` makes edges.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use haiov::UserVei;
+use haiov::user_vei::Signal;
 use kvm_ioctls::VmFd;
 use vm_superio::Trigger;
 use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
 use crate::error::{Error, Result};
+use crate::sys;
 
 /// A wire into the APLIC of a VM.
 pub struct Line {
     vm: Arc<VmFd>,
     irq: u32,
     irqfd: Option<EventFd>,
+    /// How a handler signals that.
+    signal: OnceLock<Signal>,
 }
 
 impl Line {
@@ -29,7 +34,7 @@ impl Line {
     /// * `vm` - the VM.
     /// * `irq` - the input of its APLIC.
     pub fn new(vm: Arc<VmFd>, irq: u32) -> Self {
-        Self { vm, irq, irqfd: None }
+        Self { vm, irq, irqfd: None, signal: OnceLock::new() }
     }
 
     /// A wire that is an irqfd, so that an edge is one signal of an eventfd.
@@ -47,12 +52,38 @@ impl Line {
         vm.register_irqfd(&irqfd, irq).map_err(Error::kvm("add an irqfd", "the host's kernel needs CONFIG_EVENTFD"))?;
         Ok(Self { irqfd: Some(irqfd), ..Self::new(vm, irq) })
     }
+
+    /// Lets a handler make edges without a system call, if the wire is an irqfd and the host has that.
+    ///
+    /// # Arguments
+    ///
+    /// * `handler` - what no event starts yet.
+    ///
+    /// # Errors
+    ///
+    /// As for [`UserVei::add_signal`], but that the host may lack it.
+    pub fn signaled_by(&self, handler: &UserVei) -> haiov::Result<()> {
+        let Some(irqfd) = &self.irqfd else { return Ok(()) };
+        match handler.add_signal(sys::borrow(irqfd)) {
+            Ok(signal) => {
+                // The first one is good for all.
+                let _ = self.signal.set(signal);
+                Ok(())
+            }
+            Err(error) if error.is_unsupported() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl Trigger for Line {
     type E = io::Error;
 
     fn trigger(&self) -> io::Result<()> {
+        if let Some(signal) = self.signal.get() {
+            signal.signal();
+            return Ok(());
+        }
         if let Some(irqfd) = &self.irqfd {
             // KVM reads it at once, so that its counter does not get full.
             return irqfd.write(1);

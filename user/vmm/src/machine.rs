@@ -272,7 +272,7 @@ impl Guest {
             let (vm, binding) = (&self.vm, &mut self.binding);
             let mut bind = || bind(vm, binding);
             let added = notify::add_route(&mut bind, "the disk", |vm| match options.blk {
-                Notify::Hcs => handler_route(vm, disk.clone(), options.cpu_of_route),
+                Notify::Hcs => handler_route(vm, &disk, options.cpu_of_route),
                 _ => vm.add_route(layout::DISK_VEIRQ, disk.kick(), options.cpu_of_route),
             })?;
             if let Some((_, route)) = added {
@@ -522,10 +522,13 @@ fn bind(vm: &VmFd, binding: &mut Option<Vm>) -> haiov::Result<Vm> {
 }
 
 /// Lets a handler serve the disk's queue, which the guest's VEI starts; it ends with the route.
-fn handler_route(vm: &Vm, disk: Arc<Disk>, cpu: Option<u32>) -> haiov::Result<Route> {
+fn handler_route(vm: &Vm, disk: &Arc<Disk>, cpu: Option<u32>) -> haiov::Result<Route> {
     let handler = UserVei::builder().budget(HANDLER_BUDGET).name("disk-handler");
     let handler = if let Some(cpu) = cpu { handler.cpu(cpu) } else { handler };
-    vm.add_context_route(layout::DISK_VEIRQ, &handler.start(vm.device(), move || disk.serve())?)
+    let served = disk.clone();
+    let handler = handler.start(vm.device(), move || served.serve())?;
+    disk.line().signaled_by(&handler)?;
+    vm.add_context_route(layout::DISK_VEIRQ, &handler)
 }
 
 /// Which host CPU a vCPU runs on.

@@ -100,8 +100,8 @@ mod riscv {
 
     /// Borrows the file of an object that only knows its number.
     pub(crate) fn borrow(object: &impl AsRawFd) -> BorrowedFd<'_> {
-        // SAFETY: the objects of kvm-ioctls, which are all that this crate passes, own the file whose number they
-        // give, so that it stays open while `object` is borrowed.
+        // SAFETY: the objects of kvm-ioctls and vmm-sys-util, which are all that this crate passes, own the file whose
+        // number they give, so that it stays open while `object` is borrowed.
         unsafe { BorrowedFd::borrow_raw(object.as_raw_fd()) }
     }
 

@@ -249,6 +249,11 @@ impl<B: Backend, I: Trigger + Send + Sync> VirtioMmio<B, I> {
         &self.kick
     }
 
+    /// What makes an edge on the interrupt line.
+    pub fn line(&self) -> &I {
+        &self.line
+    }
+
     /// Serves the queue until `stop` is signaled.
     ///
     /// # Arguments
