@@ -16,6 +16,7 @@ use crate::{
         IdTable, //
     },
     kvm::Kvm,
+    listening::Listening,
     mmio::{
         MmioRange,
         Range, //
@@ -76,6 +77,7 @@ pub(crate) struct Counts {
     mmio_ranges: Atomic<u32>,
     signals: Atomic<u32>,
     contexts: Atomic<u32>,
+    listenings: Atomic<u32>,
 }
 
 impl Counts {
@@ -87,6 +89,7 @@ impl Counts {
             mmio_ranges: Atomic::new(0),
             signals: Atomic::new(0),
             contexts: Atomic::new(0),
+            listenings: Atomic::new(0),
         }
     }
 
@@ -114,6 +117,10 @@ impl Counts {
         self.contexts.load(Relaxed)
     }
 
+    pub(crate) fn listenings(&self) -> u32 {
+        self.listenings.load(Relaxed)
+    }
+
     fn of(&self, object: &Object) -> &Atomic<u32> {
         match object {
             Object::Vm(_) => &self.vms,
@@ -122,6 +129,7 @@ impl Counts {
             Object::MmioRange(_) => &self.mmio_ranges,
             Object::Signal(_) => &self.signals,
             Object::Context(_) => &self.contexts,
+            Object::Listening(_) => &self.listenings,
         }
     }
 }
@@ -136,6 +144,7 @@ pub(crate) enum Object {
     Vcpu(#[expect(dead_code)] Vcpu),
     MmioRange(#[expect(dead_code)] MmioRange),
     Signal(#[expect(dead_code)] Signal),
+    Listening(#[expect(dead_code)] Listening),
 }
 
 impl Object {
@@ -605,6 +614,29 @@ impl Command for haiov_context_move {
         self.out_veiid = context.veic().move_context(context, self.cpu)?.into();
         let _ = reply.send(&self);
         Ok(())
+    }
+}
+
+impl Command for haiov_context_listen {
+    const NUMBER: u32 = HAIOV_CMD_CONTEXT_LISTEN;
+    const MIN_SIZE: usize = size_of::<Self>();
+
+    fn check(&self) -> Result {
+        zero(self.flags)?;
+        zero(self.__reserved)
+    }
+
+    fn execute(mut self, objects: &mut IdTable<Object>, counts: &Counts, reply: &Reply) -> Result {
+        hcs()?;
+        let context = find_context(objects, self.context_id)?.clone();
+        let eventfd = EventFd::from_fd(self.eventfd)?;
+
+        create(objects, counts, |id| {
+            // Nothing happens if the answer cannot be written.
+            self.out_listening_id = id.as_raw();
+            reply.send(&self)?;
+            Listening::new(context, eventfd).map(Object::Listening)
+        })
     }
 }
 

@@ -59,6 +59,12 @@ pub(crate) fn may_interrupt_all() -> bool {
     unsafe { bindings::capable(CAPABILITY) }
 }
 
+/// The calling process.
+fn caller() -> i32 {
+    // By a function of C: bindgen does not know where the fields of a task are aligned.
+    kernel::current!().tgid_nr_ns(None)
+}
+
 /// What makes a context, but for its place.
 pub(crate) struct Params {
     pub(crate) entry: u64,
@@ -204,6 +210,7 @@ pub(crate) struct Context {
     seat: Arc<Seat>,
     pid: i32,
     nr_routes: Atomic<u32>,
+    nr_listenings: Atomic<u32>,
     killed: Atomic<bool>,
 }
 
@@ -241,9 +248,9 @@ impl Context {
         let context = Self {
             raw,
             seat,
-            // By a function of C: bindgen does not know where the fields of a task are aligned.
-            pid: kernel::current!().tgid_nr_ns(None),
+            pid: caller(),
             nr_routes: Atomic::new(0),
+            nr_listenings: Atomic::new(0),
             killed: Atomic::new(false),
         };
         Ok(Arc::new(context, GFP_KERNEL_ACCOUNT)?)
@@ -264,14 +271,26 @@ impl Context {
         self.pid
     }
 
-    /// Routes that lead to it.
+    /// Whether the calling process is the one that it is a handler of.
+    pub(crate) fn is_callers(&self) -> bool {
+        self.pid == caller()
+    }
+
+    /// Routes that lead to it, those included whose eventfd it listens for.
     pub(crate) fn nr_routes(&self) -> &Atomic<u32> {
         &self.nr_routes
     }
 
+    /// Eventfds that it listens for.
+    pub(crate) fn nr_listenings(&self) -> &Atomic<u32> {
+        &self.nr_listenings
+    }
+
     /// Whether there is any object that depends on it.
     pub(crate) fn has_leaves(&self) -> bool {
-        self.nr_routes.load(Relaxed) != 0 || self.seat.signals.iter().next().is_some()
+        self.nr_routes.load(Relaxed) != 0
+            || self.nr_listenings.load(Relaxed) != 0
+            || self.seat.signals.iter().next().is_some()
     }
 
     /// Gets ready for a place on another CPU. It has left its own, whose hart has settled. Sleeps.
@@ -331,7 +350,7 @@ impl Context {
         stats
     }
 
-    /// A send of one of its routes was refused by the hardware.
+    /// Makes an event pending that does not come by the hardware.
     pub(crate) fn raise(&self) {
         self.seat.raise();
     }

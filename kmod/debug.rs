@@ -98,9 +98,10 @@ fn routes(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             route.delivered(),
             route.fallbacks(),
             route.throttled(),
-            match route.context() {
-                Some(_) => "context",
-                None => "eventfd",
+            match (route.context(), route.listener()) {
+                (Some(_), _) => "context",
+                (None, Some(_)) => "listener",
+                (None, None) => "eventfd",
             },
         )
     })
@@ -157,8 +158,8 @@ fn contexts(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
         writeln!(
             f,
-            "hart={} cpu={} veiid={} pid={} parked={} pending={} routes={} doorbells={} faults={} \
-             preempted={} expired={} interrupted={} signaled={}",
+            "hart={} cpu={} veiid={} pid={} parked={} pending={} routes={} listenings={} \
+             doorbells={} faults={} preempted={} expired={} interrupted={} signaled={}",
             state.hart,
             state.cpu,
             state.veiid,
@@ -166,6 +167,7 @@ fn contexts(veic: &Arc<Veic>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             u8::from(state.parked),
             u8::from(state.pending),
             context.nr_routes().load(Relaxed),
+            context.nr_listenings().load(Relaxed),
             stats.doorbells,
             stats.faults,
             stats.preempted,

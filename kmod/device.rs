@@ -72,6 +72,7 @@ const COMMANDS: &[Row] = &[
     },
     row::<uapi::haiov_context_query>(),
     row::<uapi::haiov_context_move>(),
+    row::<uapi::haiov_context_listen>(),
 ];
 
 /// Reads the argument of a command, checks it, and executes the command.
@@ -115,13 +116,14 @@ impl MiscDevice for DeviceFile {
         seq_print!(
             m,
             "haiov-vms:\t{}\nhaiov-routes:\t{}\nhaiov-vcpus:\t{}\nhaiov-mmio-ranges:\t{}\n\
-             haiov-signals:\t{}\nhaiov-contexts:\t{}\n",
+             haiov-signals:\t{}\nhaiov-contexts:\t{}\nhaiov-listenings:\t{}\n",
             this.counts.vms(),
             this.counts.routes(),
             this.counts.vcpus(),
             this.counts.mmio_ranges(),
             this.counts.signals(),
             this.counts.contexts(),
+            this.counts.listenings(),
         );
     }
 }

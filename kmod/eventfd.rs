@@ -21,7 +21,8 @@ pub(crate) struct EventFd(NonNull<bindings::eventfd_ctx>);
 // SAFETY: A reference can be put by any thread.
 unsafe impl Send for EventFd {}
 
-// SAFETY: `signal`, the only method by shared reference, takes the lock of the context.
+// SAFETY: Of the methods by shared reference `signal` takes the lock of the context, and `identity` only looks at the
+// pointer.
 unsafe impl Sync for EventFd {}
 
 impl EventFd {
@@ -34,6 +35,11 @@ impl EventFd {
 
         // INVARIANT: `eventfd_ctx_fdget()` gave us a valid pointer with a reference.
         Ok(Self(NonNull::new(ctx).ok_or(EINVAL)?))
+    }
+
+    /// What tells it from all others, for as long as there is a reference to it.
+    pub(crate) fn identity(&self) -> usize {
+        self.0.addr().get()
     }
 
     /// Adds one to the counter. Works in any context but that of an NMI.

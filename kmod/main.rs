@@ -6,7 +6,7 @@
 //! The module drives the Virtual Event Interrupt Controller (`veic.rs`, `hart.rs`, `regs.rs`,
 //! `table.rs`) and offers it to user space as /dev/haiov (`device.rs`, `command.rs`), together with
 //! User-level Exception Redirection, whose mechanism is KVM's (`uer.rs`, `vcpu.rs`, `mmio.rs`,
-//! `signal.rs`), and handlers of events in user space (`context.rs`). The lock order is at the top of `veic.rs`.
+//! `signal.rs`), and handlers of events in user space (`context.rs`, `listening.rs`). The lock order is at the top of `veic.rs`.
 
 mod bound;
 mod command;
@@ -19,6 +19,7 @@ mod eventfd;
 mod hart;
 mod ids;
 mod kvm;
+mod listening;
 mod mmio;
 mod regs;
 mod route;

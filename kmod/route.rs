@@ -16,9 +16,11 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
+        new_spinlock,
         Arc,
         LockedBy,
-        Mutex, //
+        Mutex,
+        SpinLock, //
     },
 };
 
@@ -39,6 +41,7 @@ pub(crate) struct Place {
 }
 
 /// A route.
+#[pin_data]
 pub(crate) struct Route {
     vm: Arc<Vm>,
     veirq: u16,
@@ -48,6 +51,9 @@ pub(crate) struct Route {
     throttled: Atomic<u64>,
     /// `None` before it is in place, and again when the controller is gone.
     place: LockedBy<Option<Place>, Control>,
+    /// The context that takes the events of the eventfd. Changed only by who holds the controller's lock.
+    #[pin]
+    listener: SpinLock<Option<Arc<Context>>>,
 }
 
 impl Route {
@@ -58,8 +64,8 @@ impl Route {
         target: Target,
         control: &Mutex<Control>,
     ) -> Result<Arc<Self>> {
-        Ok(Arc::new(
-            Self {
+        Arc::pin_init(
+            pin_init!(Self {
                 vm,
                 veirq,
                 target,
@@ -67,9 +73,10 @@ impl Route {
                 fallbacks: Atomic::new(0),
                 throttled: Atomic::new(0),
                 place: LockedBy::new(control, None),
-            },
+                listener <- new_spinlock!(None),
+            }),
             GFP_KERNEL_ACCOUNT,
-        )?)
+        )
     }
 
     /// The VM that sends.
@@ -90,12 +97,37 @@ impl Route {
         }
     }
 
-    /// Where the route arrives.
+    /// The eventfd that it leads to, if it does.
+    pub(crate) fn eventfd(&self) -> Option<&EventFd> {
+        match &self.target {
+            Target::EventFd(eventfd) => Some(eventfd),
+            Target::Context(_) => None,
+        }
+    }
+
+    /// Whether it leads to that eventfd.
+    pub(crate) fn leads_to(&self, eventfd: &EventFd) -> bool {
+        self.eventfd()
+            .is_some_and(|own| own.identity() == eventfd.identity())
+    }
+
+    /// The context that listens for its eventfd, if one does.
+    pub(crate) fn listener(&self) -> Option<Arc<Context>> {
+        self.listener.lock().clone()
+    }
+
+    /// Changes that, and returns what it was.
+    pub(crate) fn set_listener(&self, listener: Option<Arc<Context>>) -> Option<Arc<Context>> {
+        // Dropped by the caller, who has no spinlock.
+        core::mem::replace(&mut *self.listener.lock(), listener)
+    }
+
+    /// Where the route arrives, or would if no context listened for its eventfd.
     pub(crate) fn place(&self, control: &Control) -> Option<Place> {
         *self.place.access(control)
     }
 
-    /// Changes where the route arrives, and returns where it did.
+    /// Changes that place, and returns what it was.
     pub(crate) fn set_place(&self, control: &mut Control, place: Option<Place>) -> Option<Place> {
         core::mem::replace(self.place.access_mut(control), place)
     }
@@ -105,19 +137,21 @@ impl Route {
     pub(crate) fn signal_interrupt(&self) {
         // Counted first: who has seen the event finds it counted.
         self.delivered.add(1, Relaxed);
-        self.signal();
+        // Only an eventfd has a VEIID that the kernel claims.
+        if let Target::EventFd(eventfd) = &self.target {
+            eventfd.signal();
+        }
     }
 
     /// An event came by a send that the hardware refused.
     pub(crate) fn signal_fallback(&self) {
         self.fallbacks.add(1, Relaxed);
-        self.signal();
-    }
-
-    #[inline]
-    fn signal(&self) {
         match &self.target {
-            Target::EventFd(eventfd) => eventfd.signal(),
+            // With the lock held, so that the reference is not the last one.
+            Target::EventFd(eventfd) => match &*self.listener.lock() {
+                Some(context) => context.raise(),
+                None => eventfd.signal(),
+            },
             Target::Context(context) => context.raise(),
         }
     }

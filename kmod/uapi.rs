@@ -57,4 +57,5 @@ plain! {
     haiov_context_wait: 16,
     haiov_context_query: 88,
     haiov_context_move: 24,
+    haiov_context_listen: 32,
 }

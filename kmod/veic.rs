@@ -9,7 +9,7 @@
 //!    where KVM or the interrupt controller's core takes it while a VM is bound or the driver registers
 //! 3. [`Veic`]'s `control`
 //! 4. the VMID pool (`vmid.rs`), the lock of a VM's routes (`vm.rs`), of its MMIO ranges (`mmio.rs`),
-//!    or of one of its signals (`signal.rs`)
+//!    or of one of its signals (`signal.rs`); after that of the routes, that of a route's listener (`route.rs`)
 //! 5. the lock of a context's seat (`context.rs`), then that of a hart (`hart.rs`): taken in hard interrupt
 //!    context, so always with interrupts disabled; nothing is allocated or freed under them
 //! 6. the lock of an eventfd
@@ -28,6 +28,10 @@
 //! A context that moves leaves its old place first, since its handler must not run in two: no frame starts,
 //! and one that runs goes on on the thread. Its routes then lead to the new place, what is left in EIP at the old one
 //! goes along, and it takes the new one. What is sent meanwhile stays pending, so that nothing is lost.
+//!
+//! A route whose eventfd a context listens for keeps its place, so that it can always go back there: its entry alone
+//! leads to the context. The context is raised once no send leads to the route's own place any more, and the eventfd is
+//! signaled once none leads to the context. Whatever came before reached the other one.
 
 use crate::{
     context::{
@@ -35,6 +39,7 @@ use crate::{
         Context,
         Params, //
     },
+    eventfd::EventFd,
     hart::Hart,
     regs::{
         Capabilities,
@@ -68,6 +73,7 @@ use kernel::{
     interrupt::LocalInterruptDisabled,
     io::io_write,
     prelude::*,
+    rbtree::RBTree,
     sync::{
         aref::ARef,
         atomic::Relaxed,
@@ -98,6 +104,8 @@ pub(crate) struct Control {
     alive: bool,
     harts: KVec<HartControl>,
     vms: KVec<Arc<Vm>>,
+    /// The contexts that listen for an eventfd, by its identity. Who has entered one has the eventfd.
+    listeners: RBTree<usize, Arc<Context>>,
 }
 
 struct HartControl {
@@ -205,6 +213,7 @@ impl Veic {
                     alive: false,
                     harts: control,
                     vms: KVec::new(),
+                    listeners: RBTree::new(),
                 }),
             }),
             GFP_KERNEL,
@@ -225,7 +234,7 @@ impl Veic {
     /// Stops the controller for good, before its device goes away.
     ///
     /// The VMs and the routes stay, with their file descriptors: sends are refused from here on, and
-    /// signaled by KVM's fallback. Contexts stay as well, but no event reaches them.
+    /// signaled by KVM's fallback. Contexts stay as well, but no event reaches them, and none listens.
     pub(crate) fn stop(&self) {
         let mut guard = self.control.lock();
         let control = &mut *guard;
@@ -235,6 +244,11 @@ impl Veic {
         }
         self.regs.disable();
 
+        for vm in &control.vms {
+            for route in vm.routes() {
+                self.detach(&route);
+            }
+        }
         for hart in &self.harts {
             hart.stop();
             for veiid in 1..self.cap.veiids {
@@ -502,32 +516,100 @@ impl Veic {
 
     /// Makes the routes that lead to a context arrive at `place` from here on.
     fn redirect_to_context(&self, control: &mut Control, context: &Arc<Context>, place: Place) {
-        let entry = table::route_entry(self.hart(place).index(), place.veiid.index());
+        let is_it = |other: &Arc<Context>| Arc::ptr_eq(other, context);
         let mut left = context.nr_routes().load(Relaxed);
 
         for index in 0..control.vms.len() {
             let vm = control.vms[index].clone();
-            for veirq in 0..vm.nr_veirqs() {
+            for route in vm.routes() {
                 if left == 0 {
                     return;
                 }
-                // CAST: `nr_veirqs` is 65536 at most.
-                let veirq = veirq as u16;
-                let Some(route) = vm.route(veirq) else {
-                    continue;
-                };
+                let leads = route.context().is_some_and(is_it);
                 if route.place(control).is_none()
-                    || !route
-                        .context()
-                        .is_some_and(|other| Arc::ptr_eq(other, context))
+                    || !(leads || route.listener().as_ref().is_some_and(is_it))
                 {
                     continue;
                 }
                 left -= 1;
-                // Cannot fail: it did not when the route was put in place.
-                let _ = vm.set_entry(veirq, entry);
-                route.set_place(control, Some(place));
-                self.regs.inval_route(vm.vmid(), veirq);
+                self.set_entry(&route, place);
+                if leads {
+                    route.set_place(control, Some(place));
+                }
+            }
+        }
+    }
+
+    /// Makes the sends of a route that is in place arrive at `place`: when this returns, none arrives elsewhere.
+    fn set_entry(&self, route: &Route, place: Place) {
+        let vm = route.vm();
+        let entry = table::route_entry(self.hart(place).index(), place.veiid.index());
+
+        // Cannot fail: it did not when the route was put in place.
+        let _ = vm.set_entry(route.veirq(), entry);
+        self.regs.inval_route(vm.vmid(), route.veirq());
+    }
+
+    /// Lets a context take the events of all routes that lead to an eventfd, until [`Self::unlisten`].
+    ///
+    /// Fails with `EBUSY` if one does already.
+    pub(crate) fn listen(&self, context: &Arc<Context>, eventfd: &EventFd) -> Result {
+        let mut control = self.lock_alive()?;
+
+        let place = context.seat().place().ok_or(EOPNOTSUPP)?;
+        if control.listeners.get(&eventfd.identity()).is_some() {
+            return Err(EBUSY);
+        }
+        control.listeners.try_create_and_insert(
+            eventfd.identity(),
+            context.clone(),
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        context.nr_listenings().add(1, Relaxed);
+
+        for route in control.vms.iter().flat_map(|vm| vm.routes()) {
+            if route.place(&control).is_some() && route.leads_to(eventfd) {
+                self.attach(&route, context, place);
+            }
+        }
+        // For what the eventfd was signaled before.
+        context.raise();
+        Ok(())
+    }
+
+    /// Gives the routes back to the eventfd that [`Self::listen`] succeeded for.
+    pub(crate) fn unlisten(&self, context: &Context, eventfd: &EventFd) {
+        let mut control = self.control.lock();
+
+        for route in control.vms.iter().flat_map(|vm| vm.routes()) {
+            if !route.leads_to(eventfd) {
+                continue;
+            }
+            if let (Some(place), Some(_)) = (route.place(&control), route.listener()) {
+                self.set_entry(&route, place);
+                self.detach(&route);
+            }
+        }
+        control.listeners.remove(&eventfd.identity());
+        context.nr_listenings().fetch_sub(1, Relaxed);
+    }
+
+    /// Makes a route that is in place lead to a context that listens for its eventfd.
+    fn attach(&self, route: &Route, context: &Arc<Context>, place: Place) {
+        drop(route.set_listener(Some(context.clone())));
+        context.nr_routes().add(1, Relaxed);
+        self.set_entry(route, place);
+        // What was sent before may be on its way to the eventfd, or be there.
+        context.raise();
+    }
+
+    /// Takes a route away from the context that listens for its eventfd, if one does. No send leads there any more.
+    fn detach(&self, route: &Route) {
+        if let Some(context) = route.set_listener(None) {
+            context.nr_routes().fetch_sub(1, Relaxed);
+            // The context may not have got to what was sent before.
+            if let Some(eventfd) = route.eventfd() {
+                eventfd.signal();
             }
         }
     }
@@ -619,6 +701,14 @@ impl Veic {
             return Err(err);
         }
 
+        if let Some(eventfd) = route.eventfd() {
+            if let Some(context) = control.listeners.get(&eventfd.identity()) {
+                // It has a seat for as long as it listens.
+                if let Some(place) = context.seat().place() {
+                    self.attach(&route, context, place);
+                }
+            }
+        }
         Ok(route)
     }
 
@@ -700,6 +790,7 @@ impl Veic {
     /// Takes away the place of a route that is cut, and whose hart has settled.
     fn reclaim(&self, control: &mut Control, route: &Route) {
         if let Some(place) = route.set_place(control, None) {
+            self.detach(route);
             match route.context() {
                 Some(context) => {
                     context.nr_routes().fetch_sub(1, Relaxed);
@@ -741,29 +832,28 @@ impl Veic {
         })
     }
 
-    /// Makes a route arrive at `target` from here on. Its old place, if any, stays as it is. Returns
-    /// the new VEIID.
+    /// Makes a route arrive at `target` from here on, or as soon as no context listens for its eventfd any more. Its old
+    /// place, if any, stays as it is. Returns the new VEIID.
     fn redirect(&self, control: &mut Control, route: &Arc<Route>, target: usize) -> Result<u16> {
         let hart = &self.harts[target];
         let veiid = control.harts[target].veiids.alloc()?;
         let index = veiid.index();
         let entry = table::route_entry(hart.index(), index);
         let vm = route.vm();
-
-        hart.arm(index, route.clone());
-        if let Err(err) = vm.set_entry(route.veirq(), entry) {
-            let place = Place {
-                hart: target,
-                veiid,
-            };
-            self.vacate(control, place);
-            return Err(err);
-        }
-
         let place = Place {
             hart: target,
             veiid,
         };
+
+        hart.arm(index, route.clone());
+        if route.listener().is_some() {
+            route.set_place(control, Some(place));
+            return Ok(index);
+        }
+        if let Err(err) = vm.set_entry(route.veirq(), entry) {
+            self.vacate(control, place);
+            return Err(err);
+        }
         if route.set_place(control, Some(place)).is_some() {
             self.regs.inval_route(vm.vmid(), route.veirq());
         }
@@ -844,11 +934,7 @@ impl Veic {
         // Keeps the routes where they are.
         let control = self.control.lock();
         for vm in &control.vms {
-            // CAST: `nr_veirqs` is 65536 at most.
-            for veirq in (0..vm.nr_veirqs()).map(|veirq| veirq as u16) {
-                let Some(route) = vm.route(veirq) else {
-                    continue;
-                };
+            for route in vm.routes() {
                 if let Some(place) = route.place(&control) {
                     f(&route, &self.harts[place.hart], place.veiid.index())?;
                 }

@@ -152,8 +152,17 @@ impl Vm {
         self.routes.lock().get(veirq.into()).is_some()
     }
 
+    /// The routes, for who holds the controller's lock.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = Arc<Route>> + '_ {
+        (0..self.nr_veirqs)
+            // CAST: `nr_veirqs` is 65536 at most.
+            .filter_map(|veirq| self.route(veirq as u16))
+            // Past the last one there is nothing to be looked for.
+            .take(self.nr_routes() as usize)
+    }
+
     /// Returns the route of a VEIRQ.
-    pub(crate) fn route(&self, veirq: u16) -> Option<Arc<Route>> {
+    fn route(&self, veirq: u16) -> Option<Arc<Route>> {
         let guard = self.routes.lock();
         let route = guard.get(veirq.into())?;
         Some(route.into())

@@ -29,6 +29,8 @@
  *  - A *context* is a handler of this process for VEIRQs: code, a thread, and a
  *    CPU, which runs the code at once, on top of whatever it is running in user
  *    mode or in a guest (Hardware-assisted Context Switch, HCS).
+ *  - A *listening* lets a context take the events of all routes that lead to an
+ *    eventfd, also of those that another process has made.
  *  - A *vCPU* gives a vCPU of the KVM virtual machine a handler: code in the
  *    address space of the VMM, which the hardware starts when the guest
  *    accesses an MMIO range (User-level Exception Redirection, UER).
@@ -42,11 +44,12 @@
  *
  * Objects die by HAIOV_DESTROY, leaf first, or with the last reference to
  * their file descriptor. Routes, vCPUs, MMIO ranges and signals are leaves of
- * their VM, a signal of a context is one of that, and a route to a context is a leaf
- * of both. Everything is undone by then: no event that the guest sends later
- * arrives anywhere, no handler starts, and nothing is left in the hardware. A
- * VM keeps its KVM virtual machine alive, a route or a signal keeps its eventfd
- * alive, and none depends on the file descriptors that were passed in.
+ * their VM, signals and listenings of a context are leaves of that, and a route to a
+ * context is a leaf of both. Everything is undone by then: no event that the guest
+ * sends later arrives anywhere, no handler starts, and nothing is left in the
+ * hardware. A VM keeps its KVM virtual machine alive, a route, a signal or a
+ * listening keeps its eventfd alive, and none depends on the file descriptors that
+ * were passed in.
  *
  * A route does not count: sends that come before the interrupt of the first
  * one is taken are one event (they coalesce), as with an eventfd. An event
@@ -193,7 +196,7 @@
  *    these guest physical addresses.
  *  - EBUSY: The object is in use: what has leaves cannot be destroyed, a KVM
  *    virtual machine cannot be bound twice, a vCPU cannot have two handlers, a
- *    context cannot have two threads.
+ *    context cannot have two threads, an eventfd cannot have two listenings.
  *  - EPERM: The KVM virtual machine or the context belongs to another process, or
  *    the caller lacks the privilege that a flag asks for.
  *  - ENODEV: The CPU is offline, or has no VEIC file.
@@ -226,6 +229,7 @@ enum {
 	HAIOV_CMD_CONTEXT_WAIT = 0x61,
 	HAIOV_CMD_CONTEXT_QUERY = 0x62,
 	HAIOV_CMD_CONTEXT_MOVE = 0x63,
+	HAIOV_CMD_CONTEXT_LISTEN = 0x64,
 };
 
 /** define HAIOV_FEATURE_VEI - Routes from VEIRQs to eventfds work. */
@@ -404,6 +408,8 @@ struct haiov_route_add {
  * Move a route to another CPU. No event is lost; one that is under way may be
  * signaled twice. To move it where it is already is fine.
  *
+ * A route whose eventfd a context listens for goes there when that has ended.
+ *
  * ENOENT: no such id, or not a route. EINVAL: cpu out of range, or the route
  * leads to a context, and moves with that. ENODEV: the CPU is offline or has no
  * VEIC file. ENOSPC: no VEIID is free there. The route stays as it was then.
@@ -439,7 +445,10 @@ struct haiov_route_move {
  * @out_throttled: Times that the route went over the rate limit; its events
  *                 were then delayed, and coalesced, but not lost
  *
- * Query a route. ENOENT: no such id, or not a route.
+ * Query a route. While a context listens for its eventfd the route keeps its CPU
+ * and VEIID, but events do not come there, and nobody counts them.
+ *
+ * ENOENT: no such id, or not a route.
  */
 struct haiov_route_query {
 	__u32 size;
@@ -632,7 +641,8 @@ struct haiov_context_wait {
  * @context_id: The context
  * @out_cpu: Its CPU
  * @out_veiid: Its VEIID there
- * @out_nr_routes: Routes that lead to it
+ * @out_nr_routes: Routes that lead to it, those included whose eventfd it listens
+ *                 for
  * @out_parked: 1 if its thread is parked
  * @out_pending: 1 if an event waits for it
  * @__reserved: 0
@@ -695,6 +705,44 @@ struct haiov_context_move {
 	__u32 out_veiid;
 };
 #define HAIOV_CONTEXT_MOVE _IO(HAIOV_TYPE, HAIOV_CMD_CONTEXT_MOVE)
+
+/**
+ * struct haiov_context_listen - ioctl(HAIOV_CONTEXT_LISTEN)
+ * @size: sizeof(struct haiov_context_listen)
+ * @flags: Must be 0
+ * @context_id: The context
+ * @eventfd: File descriptor of an eventfd
+ * @__reserved: Must be 0
+ * @out_listening_id: Id of the new listening
+ *
+ * Let a context take the events of all routes that lead to an eventfd: those of
+ * any process and any file descriptor of /dev/haiov, those that are there and those
+ * that are added later. They lead to the context for as long as the listening
+ * exists, and to the eventfd again when it is destroyed. So a device in a process of
+ * its own, which shares an eventfd with the VMM and knows nothing of VMs and
+ * routes, has its handler started by the guest.
+ *
+ * It is about events of VEIRQs alone. Whatever else adds to the eventfd, such as
+ * write(2) and an ioeventfd of KVM, does not start the handler; who listens reads
+ * the eventfd as well.
+ *
+ * No event is lost on the way to the context or back: the handler is started once as
+ * a listening begins and as a route comes to it, and the eventfd is signaled as a
+ * route goes back to it. Either may be for nothing.
+ *
+ * ENOENT: no such id, or not a context. EBADF, EINVAL: eventfd is not open, or not an
+ * eventfd. EPERM: another process has made the context. EBUSY: a context listens for
+ * that eventfd already, this one or another.
+ */
+struct haiov_context_listen {
+	__u32 size;
+	__u32 flags;
+	__u64 context_id;
+	__s32 eventfd;
+	__u32 __reserved;
+	__u64 out_listening_id;
+};
+#define HAIOV_CONTEXT_LISTEN _IO(HAIOV_TYPE, HAIOV_CMD_CONTEXT_LISTEN)
 
 /* What a handler asks for by ecall, in a7; see "Handlers" above. */
 enum {

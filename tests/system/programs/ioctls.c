@@ -56,6 +56,7 @@ union any {
 	struct haiov_context_wait context_wait;
 	struct haiov_context_query context_query;
 	struct haiov_context_move context_move;
+	struct haiov_context_listen context_listen;
 	unsigned char bytes[ROOM];
 };
 
@@ -64,6 +65,7 @@ static int vm_fd = -1, free_vm_fd = -1, vcpu_fd = -1, spare_vcpu_fd = -1, event 
 static int mem_vm_fd = -1; /* a VM with memory */
 static __u64 mem_vm_id;
 static __u64 vcpu_id, range_id, signal_id, dead_signal_id, context_id, other_context_id, dead_context_id;
+static __u64 listener_id; /* a context that listens now and then, and has an event since */
 static __u64 vm_id, route_id, other_vm_id, other_route_id, dead_vm_id, dead_route_id;
 static bool hardware, brief;
 static unsigned int nr_harts, nr_veiids;
@@ -326,6 +328,20 @@ static void prepare_context_move(union any *a)
 	};
 }
 
+static void prepare_context_listen(union any *a)
+{
+	a->context_listen = (struct haiov_context_listen){
+		.size = sizeof(a->context_listen), .context_id = listener_id, .eventfd = event,
+	};
+}
+
+static void undo_context_listen(union any *a)
+{
+	errno = destroy(haiov, a->context_listen.out_listening_id);
+	if (errno)
+		broken("undoing CONTEXT_LISTEN");
+}
+
 #define COMMON(upper, lower) \
 	.name = #upper, .number = HAIOV_##upper, .size = sizeof(struct haiov_##lower), \
 	.flags_at = offsetof(struct haiov_##lower, flags), .prepare = prepare_##lower
@@ -361,6 +377,9 @@ static const struct command commands[] = {
 	  .id_at = offsetof(struct haiov_context_query, context_id), .id_is_context = true, .has_output = true },
 	{ COMMON(CONTEXT_MOVE, context_move), .id_at = offsetof(struct haiov_context_move, context_id), .id_is_context = true,
 	  .has_output = true },
+	{ COMMON(CONTEXT_LISTEN, context_listen), .reserved_at = offsetof(struct haiov_context_listen, __reserved),
+	  .id_at = offsetof(struct haiov_context_listen, context_id), .id_is_context = true, .has_output = true,
+	  .undo = undo_context_listen },
 };
 
 static const struct command *command(unsigned long number)
@@ -579,7 +598,7 @@ static void foreign_ids(void)
 {
 	struct haiov_vm_query q = { .size = sizeof(q), .vm_id = other_vm_id };
 	struct haiov_route_query r = { .size = sizeof(r), .route_id = other_route_id };
-	const __u64 ours[] = { vm_id, route_id, vcpu_id, range_id, signal_id, mem_vm_id, context_id };
+	const __u64 ours[] = { vm_id, route_id, vcpu_id, range_id, signal_id, mem_vm_id, context_id, listener_id };
 	bool differ = true;
 
 	expect(other, "VM_QUERY", HAIOV_VM_QUERY, &q, 0, "the other file's VM, on that file");
@@ -591,7 +610,7 @@ static void foreign_ids(void)
 
 static void unknown_numbers(void)
 {
-	static const unsigned int gaps[] = { 0x02, 0x0f, 0x12, 0x1f, 0x23, 0x2f, 0x31, 0x3f, 0x41, 0x4f, 0x51, 0x5f, 0x64, 0x6f, 0x70, 0x7f,
+	static const unsigned int gaps[] = { 0x02, 0x0f, 0x12, 0x1f, 0x23, 0x2f, 0x31, 0x3f, 0x41, 0x4f, 0x51, 0x5f, 0x65, 0x6f, 0x70, 0x7f,
 					     0xff };
 	union any a;
 	char what[64];
@@ -1132,6 +1151,53 @@ static void context_move_fields(void)
 	}
 }
 
+/* Whether @status is that of a child that ended with @err. */
+static bool ended_with(int status, int err)
+{
+	return WIFEXITED(status) && WEXITSTATUS(status) == err;
+}
+
+static void context_listen_fields(void)
+{
+	int spare = eventfd(0, EFD_CLOEXEC), status;
+	union any a, b;
+	pid_t pid;
+
+	bad_eventfds("CONTEXT_LISTEN", HAIOV_CONTEXT_LISTEN, prepare_context_listen, &a, &a.context_listen.eventfd);
+	if (!hardware)
+		return;
+	prepare_context_listen(&a);
+	if (try_ioctl(haiov, HAIOV_CONTEXT_LISTEN, &a))
+		broken("CONTEXT_LISTEN");
+	prepare_context_listen(&b);
+	expect(haiov, "CONTEXT_LISTEN", HAIOV_CONTEXT_LISTEN, &b, EBUSY, "an eventfd that it listens for already");
+	b.context_listen.context_id = context_id;
+	expect(haiov, "CONTEXT_LISTEN", HAIOV_CONTEXT_LISTEN, &b, EBUSY, "an eventfd that another context listens for");
+	b.context_listen.context_id = other_context_id;
+	expect(other, "CONTEXT_LISTEN", HAIOV_CONTEXT_LISTEN, &b, EBUSY, "the same by another file");
+	b.context_listen.context_id = a.context_listen.out_listening_id;
+	expect(haiov, "CONTEXT_LISTEN", HAIOV_CONTEXT_LISTEN, &b, ENOENT, "a context that is a listening");
+	prepare_context_listen(&b);
+	b.context_listen.eventfd = spare;
+	call(command(HAIOV_CONTEXT_LISTEN), &b, 0, "for another eventfd too");
+	check(destroy(haiov, listener_id) == EBUSY, "DESTROY: a context that listens: EBUSY", "another errno");
+	check(destroy(other, a.context_listen.out_listening_id) == ENOENT, "DESTROY: a listening of another file: ENOENT", "another errno");
+	undo_context_listen(&a);
+	check(destroy(haiov, a.context_listen.out_listening_id) == ENOENT, "DESTROY: a listening that is gone: ENOENT", "another errno");
+	prepare_context_listen(&a);
+	call(command(HAIOV_CONTEXT_LISTEN), &a, 0, "again, once it has ended");
+	/* The handler is this process's, whoever has the file. */
+	pid = fork();
+	if (!pid) {
+		prepare_context_listen(&a);
+		_exit(try_ioctl(haiov, HAIOV_CONTEXT_LISTEN, &a));
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		broken("fork");
+	check(ended_with(status, EPERM), "CONTEXT_LISTEN: by another process: EPERM", "status %#x", status);
+	close(spare);
+}
+
 /* A context stays while it has a route, which goes where the context goes. */
 static void busy_context(void)
 {
@@ -1321,17 +1387,30 @@ static __u64 make_context(void)
 	return add_context(haiov);
 }
 
+static __u64 make_listening(void)
+{
+	union any a;
+
+	prepare_context_listen(&a);
+	errno = try_ioctl(haiov, HAIOV_CONTEXT_LISTEN, &a);
+	if (errno)
+		broken("CONTEXT_LISTEN");
+	return a.context_listen.out_listening_id;
+}
+
 /* What was destroyed stays destroyed although its place is taken by another. */
 static void generations(void)
 {
-	static __u64 (*const make[])(void) = { make_route, make_vcpu, make_range, make_signal, make_context };
+	static __u64 (*const make[])(void) = { make_route, make_vcpu, make_range, make_signal, make_context,
+						make_listening };
+	const int nr = sizeof(make) / sizeof(make[0]);
 
-	for (int i = 0; i < (brief ? 25 : 300); i++) {
-		__u64 old = make[i % 5](), young;
+	for (int i = 0; i < (brief ? nr * nr : 300); i++) {
+		__u64 old = make[i % nr](), young;
 
 		if (destroy(haiov, old))
 			broken("DESTROY");
-		young = make[i / 5 % 5]();
+		young = make[i / nr % nr]();
 		if (old == young || destroy(haiov, old) != ENOENT) {
 			check(false, "a stale id never names a younger object", "round %d: %#llx, %#llx", i,
 			      (unsigned long long)old, (unsigned long long)young);
@@ -1422,6 +1501,7 @@ static void common(void)
 	mmio_add_fields();
 	signal_add_fields();
 	context_create_fields();
+	context_listen_fields();
 	closed_file();
 }
 
@@ -1493,7 +1573,8 @@ static int run_with_hardware(void)
 	signal_id = add_signal(haiov, vm_id, NULL);
 	mem_vm_id = create_vm(haiov, mem_vm_fd);
 	context_id = add_context(haiov);
-	for (int i = 0; i < 12; i++) {
+	listener_id = add_context(haiov);
+	for (int i = 0; i < 13; i++) {
 		int vm = create_kvm_vm();
 
 		other_vm_id = create_vm(other, vm);

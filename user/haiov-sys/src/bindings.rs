@@ -31,6 +31,7 @@ pub const HAIOV_CMD_CONTEXT_CREATE: _bindgen_ty_1 = 96;
 pub const HAIOV_CMD_CONTEXT_WAIT: _bindgen_ty_1 = 97;
 pub const HAIOV_CMD_CONTEXT_QUERY: _bindgen_ty_1 = 98;
 pub const HAIOV_CMD_CONTEXT_MOVE: _bindgen_ty_1 = 99;
+pub const HAIOV_CMD_CONTEXT_LISTEN: _bindgen_ty_1 = 100;
 /// Numbers of the ioctls; groups of 16 by object.
 pub type _bindgen_ty_1 = ::core::ffi::c_uint;
 /** struct haiov_info - ioctl(HAIOV_INFO)
@@ -309,6 +310,8 @@ const _: () = {
  Move a route to another CPU. No event is lost; one that is under way may be
  signaled twice. To move it where it is already is fine.
 
+ A route whose eventfd a context listens for goes there when that has ended.
+
  ENOENT: no such id, or not a route. EINVAL: cpu out of range, or the route
  leads to a context, and moves with that. ENODEV: the CPU is offline or has no
  VEIC file. ENOSPC: no VEIID is free there. The route stays as it was then.
@@ -364,7 +367,10 @@ const _: () = {
  @out_throttled: Times that the route went over the rate limit; its events
                  were then delayed, and coalesced, but not lost
 
- Query a route. ENOENT: no such id, or not a route.*/
+ Query a route. While a context listens for its eventfd the route keeps its CPU
+ and VEIID, but events do not come there, and nobody counts them.
+
+ ENOENT: no such id, or not a route.*/
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
 pub struct haiov_route_query {
@@ -699,7 +705,8 @@ const _: () = {
  @context_id: The context
  @out_cpu: Its CPU
  @out_veiid: Its VEIID there
- @out_nr_routes: Routes that lead to it
+ @out_nr_routes: Routes that lead to it, those included whose eventfd it listens
+                 for
  @out_parked: 1 if its thread is parked
  @out_pending: 1 if an event waits for it
  @__reserved: 0
@@ -837,6 +844,69 @@ const _: () = {
     [
         "Offset of field: haiov_context_move::out_veiid",
     ][::core::mem::offset_of!(haiov_context_move, out_veiid) - 20usize];
+};
+/** struct haiov_context_listen - ioctl(HAIOV_CONTEXT_LISTEN)
+ @size: sizeof(struct haiov_context_listen)
+ @flags: Must be 0
+ @context_id: The context
+ @eventfd: File descriptor of an eventfd
+ @__reserved: Must be 0
+ @out_listening_id: Id of the new listening
+
+ Let a context take the events of all routes that lead to an eventfd: those of
+ any process and any file descriptor of /dev/haiov, those that are there and those
+ that are added later. They lead to the context for as long as the listening
+ exists, and to the eventfd again when it is destroyed. So a device in a process of
+ its own, which shares an eventfd with the VMM and knows nothing of VMs and
+ routes, has its handler started by the guest.
+
+ It is about events of VEIRQs alone. Whatever else adds to the eventfd, such as
+ write(2) and an ioeventfd of KVM, does not start the handler; who listens reads
+ the eventfd as well.
+
+ No event is lost on the way to the context or back: the handler is started once as
+ a listening begins and as a route comes to it, and the eventfd is signaled as a
+ route goes back to it. Either may be for nothing.
+
+ ENOENT: no such id, or not a context. EBADF, EINVAL: eventfd is not open, or not an
+ eventfd. EPERM: another process has made the context. EBUSY: a context listens for
+ that eventfd already, this one or another.*/
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq, Eq)]
+pub struct haiov_context_listen {
+    pub size: __u32,
+    pub flags: __u32,
+    pub context_id: __u64,
+    pub eventfd: __s32,
+    pub __reserved: __u32,
+    pub out_listening_id: __u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    [
+        "Size of haiov_context_listen",
+    ][::core::mem::size_of::<haiov_context_listen>() - 32usize];
+    [
+        "Alignment of haiov_context_listen",
+    ][::core::mem::align_of::<haiov_context_listen>() - 8usize];
+    [
+        "Offset of field: haiov_context_listen::size",
+    ][::core::mem::offset_of!(haiov_context_listen, size) - 0usize];
+    [
+        "Offset of field: haiov_context_listen::flags",
+    ][::core::mem::offset_of!(haiov_context_listen, flags) - 4usize];
+    [
+        "Offset of field: haiov_context_listen::context_id",
+    ][::core::mem::offset_of!(haiov_context_listen, context_id) - 8usize];
+    [
+        "Offset of field: haiov_context_listen::eventfd",
+    ][::core::mem::offset_of!(haiov_context_listen, eventfd) - 16usize];
+    [
+        "Offset of field: haiov_context_listen::__reserved",
+    ][::core::mem::offset_of!(haiov_context_listen, __reserved) - 20usize];
+    [
+        "Offset of field: haiov_context_listen::out_listening_id",
+    ][::core::mem::offset_of!(haiov_context_listen, out_listening_id) - 24usize];
 };
 pub const HAIOV_UER_PUNT: _bindgen_ty_2 = 0;
 pub const HAIOV_UER_SIGNAL: _bindgen_ty_2 = 1;

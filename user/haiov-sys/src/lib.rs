@@ -55,3 +55,5 @@ pub const HAIOV_CONTEXT_WAIT: u32 = io(HAIOV_CMD_CONTEXT_WAIT);
 pub const HAIOV_CONTEXT_QUERY: u32 = io(HAIOV_CMD_CONTEXT_QUERY);
 /// Moves a context to another CPU; takes a [`haiov_context_move`].
 pub const HAIOV_CONTEXT_MOVE: u32 = io(HAIOV_CMD_CONTEXT_MOVE);
+/// Lets a context take the events of routes to an eventfd; takes a [`haiov_context_listen`].
+pub const HAIOV_CONTEXT_LISTEN: u32 = io(HAIOV_CMD_CONTEXT_LISTEN);

@@ -93,6 +93,8 @@ fn crate_says_what_the_header_says() {
         HAIOV_CONTEXT_CREATE,
         HAIOV_CONTEXT_WAIT,
         HAIOV_CONTEXT_QUERY,
+        HAIOV_CONTEXT_MOVE,
+        HAIOV_CONTEXT_LISTEN,
         HAIOV_MAX_SIGNALS,
         HAIOV_SIGNAL_CONTEXT,
         HAIOV_CONTEXT_SIGNAL,
@@ -119,6 +121,8 @@ fn crate_says_what_the_header_says() {
             size, flags, context_id, out_cpu, out_veiid, out_nr_routes, out_parked, out_pending, out_doorbells, out_faults,
             out_preempted, out_expired, out_interrupted, out_signaled,
         }
+        haiov_context_move { size, flags, context_id, cpu, out_veiid }
+        haiov_context_listen { size, flags, context_id, eventfd, out_listening_id }
     );
     let expressions: Vec<String> = table.iter().map(|(e, _)| e.clone()).collect();
     let c = ask_c(&expressions);
