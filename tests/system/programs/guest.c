@@ -41,21 +41,41 @@ int open_kvm(void)
 	return fd;
 }
 
-void guest_create(struct guest *g, int kvm)
+void guest_memory(struct guest *g)
 {
 	char *memory = mmap(NULL, GUEST_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct kvm_userspace_memory_region region = {
-		.guest_phys_addr = GUEST_GPA, .memory_size = GUEST_SIZE, .userspace_addr = (uintptr_t)memory,
-	};
 
 	if (memory == MAP_FAILED)
 		broken("mmap");
 	memcpy(memory, payload, payload_end - payload);
 	g->shared = (struct shared *)(memory + SHARED_OFFSET);
-	g->vcpu = -1;
+	g->vm = g->vcpu = -1;
+}
+
+void guest_vm(struct guest *g, int kvm)
+{
+	struct kvm_userspace_memory_region region = {
+		.guest_phys_addr = GUEST_GPA, .memory_size = GUEST_SIZE,
+		.userspace_addr = (uintptr_t)g->shared - SHARED_OFFSET,
+	};
+
 	g->vm = ioctl(kvm, KVM_CREATE_VM, 0);
 	if (g->vm < 0 || ioctl(g->vm, KVM_SET_USER_MEMORY_REGION, &region))
 		broken("creating a VM");
+}
+
+void guest_create(struct guest *g, int kvm)
+{
+	guest_memory(g);
+	guest_vm(g, kvm);
+}
+
+void slot_ack(struct slot *slot)
+{
+	uint64_t ack = slot->ack, seq = __atomic_load_n(&slot->seq, __ATOMIC_ACQUIRE);
+
+	while (ack < seq && !__atomic_compare_exchange_n(&slot->ack, &ack, seq, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
 }
 
 void guest_add_vcpu(struct guest *g)
@@ -122,6 +142,7 @@ void guest_destroy(struct guest *g)
 {
 	if (g->vcpu >= 0)
 		close(g->vcpu);
-	close(g->vm);
+	if (g->vm >= 0)
+		close(g->vm);
 	munmap((char *)g->shared - SHARED_OFFSET, GUEST_SIZE);
 }

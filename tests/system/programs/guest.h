@@ -37,6 +37,11 @@ struct guest {
 int open_kvm(void);
 /* The VM with its memory; add_vcpu() may come after it has been bound. */
 void guest_create(struct guest *g, int kvm);
+/* The two halves of that. The memory is shared with child processes, the VM can only be used by who has made it. */
+void guest_memory(struct guest *g);
+void guest_vm(struct guest *g, int kvm);
+/* Acknowledges what has been sent up to now. Several may do so at a time. */
+void slot_ack(struct slot *slot);
 void guest_add_vcpu(struct guest *g);
 /* Runs it in a thread of its own, on @cpu (-1: any); returns when the guest runs. */
 void guest_start(struct guest *g, int cpu);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the scenarios of hcs.c, hcs-move.c, hcs-signal.c and hcs-soak.c share: a guest, and the context that its events go to. */
+/* What the scenarios of hcs.c, hcs-listen.c, hcs-move.c, hcs-signal.c and hcs-soak.c share: a guest, and the context that its events go to. */
 #ifndef HCS_BACKEND_H
 #define HCS_BACKEND_H
 
@@ -47,6 +47,10 @@ void look_later(void);
 /* Where contexts are that are created from now on; ANY_CPU leaves the choice to the module. */
 extern int context_cpu;
 
+/* The guest's memory and what the handler needs. The guest has no VM, and nothing of haiov is there. */
+struct backend *backend_alloc(void (*act)(struct backend *));
+/* Takes along its file of /dev/haiov and its VM, if it has them. */
+void backend_free(struct backend *b);
 /* All but the guest's start. */
 struct backend *backend_create(unsigned int flags, unsigned int budget_us, void (*act)(struct backend *));
 void backend_context(struct backend *b, unsigned int flags, unsigned int budget_us);
@@ -70,6 +74,7 @@ void act_mixed(struct backend *b);
 /* A process of the user @uid with a victim; it ends when that finds something wrong. */
 pid_t victim_of(uid_t uid);
 
+void do_listen(uint64_t events);
 void do_move(uint64_t events);
 void do_signal(uint64_t events);
 void do_soak(uint64_t seconds);

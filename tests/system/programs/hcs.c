@@ -18,6 +18,7 @@
  *   hcs destroy ROUNDS      contexts come and go while events come
  *   hcs kill ROUNDS         kill -9 of the process at any time
  *   hcs move EVENTS         to other CPUs, also since their own goes offline (hcs-move.c)
+ *   hcs listen EVENTS       for eventfds that another file's routes lead to (hcs-listen.c)
  *   hcs signal EVENTS       handlers signal eventfds without leaving the frame (hcs-signal.c)
  *   hcs soak SECONDS        all of that at once (hcs-soak.c); needs swap
  */
@@ -94,11 +95,8 @@ static void handle(struct area *area)
 	b->calls++;
 	if (b->act)
 		b->act(b);
-	for (unsigned int i = 0; i < NR_EVENTS; i++) {
-		struct slot *slot = &b->guest.shared->acked[i];
-
-		__atomic_store_n(&slot->ack, __atomic_load_n(&slot->seq, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
-	}
+	for (unsigned int i = 0; i < NR_EVENTS; i++)
+		slot_ack(&b->guest.shared->acked[i]);
 	b->done++;
 }
 
@@ -139,9 +137,7 @@ void backend_route(struct backend *b)
 		if (errno)
 			broken("ROUTE_ADD to a context");
 		b->route[i] = r.out_route_id;
-		b->guest.shared->acked[i].value = i;
 	}
-	b->guest.shared->nr_acked = NR_EVENTS;
 }
 
 void backend_context(struct backend *b, unsigned int flags, unsigned int budget_us)
@@ -171,10 +167,9 @@ void backend_park(struct backend *b)
 			broken("the thread does not park");
 }
 
-struct backend *backend_create(unsigned int flags, unsigned int budget_us, void (*act)(struct backend *))
+struct backend *backend_alloc(void (*act)(struct backend *))
 {
 	struct backend *b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	int kvm = open_kvm();
 
 	if (b == MAP_FAILED)
 		broken("mmap");
@@ -183,7 +178,29 @@ struct backend *backend_create(unsigned int flags, unsigned int budget_us, void 
 	b->page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (b->page == MAP_FAILED)
 		broken("mmap");
-	guest_create(&b->guest, kvm);
+	guest_memory(&b->guest);
+	for (unsigned int i = 0; i < NR_EVENTS; i++)
+		b->guest.shared->acked[i].value = i;
+	b->guest.shared->nr_acked = NR_EVENTS;
+	b->haiov = -1;
+	return b;
+}
+
+void backend_free(struct backend *b)
+{
+	if (b->haiov >= 0)
+		close(b->haiov);
+	guest_destroy(&b->guest);
+	munmap(b->page, 4096);
+	munmap(b, sizeof(*b));
+}
+
+struct backend *backend_create(unsigned int flags, unsigned int budget_us, void (*act)(struct backend *))
+{
+	struct backend *b = backend_alloc(act);
+	int kvm = open_kvm();
+
+	guest_vm(&b->guest, kvm);
 	b->haiov = open_haiov();
 	b->vm = vm_bind(b->haiov, b->guest.vm, NR_VEIRQS);
 	guest_add_vcpu(&b->guest);
@@ -202,10 +219,7 @@ void backend_destroy(struct backend *b)
 	pthread_join(b->thread, NULL);
 	check(b->ended == -ENOENT, "its thread comes back when it is destroyed", "with %ld", b->ended);
 	object_destroy(b->haiov, b->vm);
-	close(b->haiov);
-	guest_destroy(&b->guest);
-	munmap(b->page, 4096);
-	munmap(b, sizeof(*b));
+	backend_free(b);
 }
 
 /* Where the backend's thread is, for whoever looks for a fault. */
@@ -1045,6 +1059,8 @@ int main(int argc, char **argv)
 		do_kill(n);
 	else if (!strcmp(what, "move"))
 		do_move(n);
+	else if (!strcmp(what, "listen"))
+		do_listen(n);
 	else if (!strcmp(what, "signal"))
 		do_signal(n);
 	else if (!strcmp(what, "soak"))
