@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         ("locks, allocation and thread-local variables", ordinary_code),
         ("a handler over its budget", over_budget),
         ("several routes to one handler", several_routes),
+        ("events of another file's routes", listening),
         ("it lives as long as a route to it", lifetimes),
         ("what is refused", refusals),
     ];
@@ -342,6 +343,29 @@ fn several_routes() -> Outcome {
     Ok(())
 }
 
+fn listening() -> Outcome {
+    let (mut guest, vm) = Guest::new(1)?;
+    let (handler, taken) = taking(&guest.memory, || {});
+    // As if it were another process's.
+    let user_vei = UserVei::builder().start(&Device::open()?, handler)?;
+    let kick = EventFd::from_flags(EfdFlags::EFD_NONBLOCK)?;
+    let listening = user_vei.listen(&kick)?;
+    match user_vei.listen(&kick) {
+        Err(Error::Busy { .. }) => {}
+        other => return Err(format!("a second time: {other:?}").into()),
+    }
+    check!(user_vei.query()?.routes == 0, "{:?}", user_vei.query()?);
+    let route = vm.add_route(0, &kick, None)?;
+    drop(user_vei);
+    guest.run(EVENTS)?;
+    check!(taken.load(Ordering::Relaxed) == EVENTS, "not every event was taken");
+    check!(kick.read() == Err(Errno::EAGAIN), "the eventfd was signaled as well");
+    listening.destroy()?;
+    check!(kick.read() == Ok(1), "the eventfd was not signaled as the route came back");
+    check!(route.query()?.delivered == 0, "{:?}", route.query()?);
+    Ok(())
+}
+
 /// Tells when it is dropped.
 struct Dropped(Arc<AtomicBool>);
 
@@ -384,6 +408,10 @@ fn refusals() -> Outcome {
     match vm.add_context_route(0, &stranger) {
         Err(Error::NotFound { .. }) => {}
         other => return Err(format!("another file's: {other:?}").into()),
+    }
+    match stranger.listen(std::fs::File::open("/dev/null")?) {
+        Err(Error::Invalid { .. }) => {}
+        other => return Err(format!("what is no eventfd: {other:?}").into()),
     }
     let ours = UserVei::builder().start(vm.device(), || {})?;
     match ours.add_signal(std::io::stdin()) {

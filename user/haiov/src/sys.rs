@@ -52,6 +52,7 @@ command! {
     haiov_context_wait => HAIOV_CONTEXT_WAIT,
     haiov_context_query => HAIOV_CONTEXT_QUERY,
     haiov_context_move => HAIOV_CONTEXT_MOVE,
+    haiov_context_listen => HAIOV_CONTEXT_LISTEN,
 }
 
 /// Issues the ioctl of `command`, again when a signal interrupts it.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use haiov_sys as raw;
 
+use super::listening::Listening;
 use super::signal::{Owner, Signal};
 use crate::device::Device;
 use crate::error::{Context, Result};
@@ -89,8 +90,8 @@ impl Builder {
 
 /// A handler that events of guests start at once, with its thread.
 ///
-/// Dropping it ends it, as soon as no [`Route`](crate::Route) leads to it any more: when that returns, the handler does
-/// not run and is dropped, and the thread has ended.
+/// Dropping it ends it, as soon as no [`Route`](crate::Route) leads to it and no [`Listening`] is left: when that returns,
+/// the handler does not run and is dropped, and the thread has ended.
 #[derive(Debug)]
 pub struct UserVei {
     inner: Arc<Inner>,
@@ -184,6 +185,37 @@ impl UserVei {
         sys::ioctl(self.inner.device.as_fd(), &mut moved).map_err(|e| context.error(e))
     }
 
+    /// Takes the events of all routes that lead to an eventfd, whichever process has made them or makes them later, until
+    /// the [`Listening`] is dropped.
+    ///
+    /// The handler is called once as that begins, and once as a route comes to it. Only what guests send starts it: what
+    /// is written to the eventfd stays there, so that a thread is to read it as well.
+    ///
+    /// # Arguments
+    ///
+    /// * `eventfd` - what the routes lead to; the listening does not depend on this file descriptor later.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](crate::Error::Invalid) when `eventfd` is something else,
+    /// [`Error::Busy`](crate::Error::Busy) when a handler listens for it already,
+    /// [`Error::NotPermitted`](crate::Error::NotPermitted) in another process than that of the handler.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(backend: &haiov::UserVei) -> Result<(), Box<dyn std::error::Error>> {
+    /// let kick = nix::sys::eventfd::EventFd::new()?;
+    /// let listening = backend.listen(&kick)?;
+    /// // … a VMM adds routes to the same eventfd …
+    /// drop(listening);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn listen(&self, eventfd: impl AsFd) -> Result<Listening> {
+        Listening::begin(self, eventfd)
+    }
+
     /// The kernel's id of this object.
     pub fn id(&self) -> u64 {
         self.inner.id
@@ -212,7 +244,7 @@ pub struct Status {
     pub cpu: u32,
     /// Interrupt identity that it occupies there.
     pub veiid: u32,
-    /// Routes that lead to it.
+    /// Routes that lead to it, also since it listens for their eventfd.
     pub routes: u32,
     /// Whether its thread is parked, so that an event starts the handler.
     pub parked: bool,

@@ -25,6 +25,25 @@
 //! # }
 //! ```
 //!
+//! # In another process than the VM's
+//!
+//! A device in a process of its own, such as one of vhost-user, has nothing of the VM but its memory and eventfds. Its
+//! handler [listens](UserVei::listen) for the eventfd that the VMM's route leads to, and takes the events that the route
+//! would signal it for:
+//!
+//! ```no_run
+//! use haiov::{Device, UserVei};
+//! use nix::sys::eventfd::EventFd;
+//!
+//! # fn example(kick: &EventFd, serve: impl FnMut() + Send + 'static) -> haiov::Result<()> {
+//! let backend = UserVei::builder().start(&Device::open()?, serve)?;
+//! let listening = backend.listen(kick)?;
+//! // … a thread reads the eventfd as well, for what does not come by a route …
+//! # drop(listening);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What a handler may do
 //!
 //! Everything. It has the thread's stack and its thread-local variables, and only one call runs at a time. But in a
@@ -45,6 +64,7 @@
 
 #[cfg_attr(not(target_arch = "riscv64"), allow(dead_code))]
 mod context;
+mod listening;
 #[cfg(target_arch = "riscv64")]
 #[allow(unsafe_code)]
 mod machine;
@@ -53,4 +73,5 @@ mod signal;
 
 pub(crate) use context::Inner;
 pub use context::{Builder, Handler, Status, UserVei};
+pub use listening::Listening;
 pub use signal::Signal;
