@@ -509,9 +509,21 @@ fn silence(queue: &mut Queue, memory: &GuestMemoryMmap) -> Result<(), QueueError
     Ok(())
 }
 
-/// Serves all that is in the queue; whether the driver wants to be told. Without `silent` the driver is to say when
-/// there is more.
-fn drain<B: Backend>(
+/// Serves all that is in a queue.
+///
+/// # Arguments
+///
+/// * `queue` - the queue.
+/// * `memory` - the guest's memory.
+/// * `backend` - what the requests are for.
+/// * `silent` - the driver is not to say when there is more.
+///
+/// The result is whether the driver wants to be told that requests have been served.
+///
+/// # Errors
+///
+/// What the driver did to its queue.
+pub fn drain<B: Backend>(
     queue: &mut Queue,
     memory: &GuestMemoryMmap,
     backend: &mut B,
