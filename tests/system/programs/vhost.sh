@@ -268,6 +268,8 @@ scenario_kill() {
 . "$(dirname "$0")/vhost-backends.sh"
 # shellcheck source=vhost-migrate.sh
 . "$(dirname "$0")/vhost-migrate.sh"
+# shellcheck source=vhost-user-blk.sh
+. "$(dirname "$0")/vhost-user-blk.sh"
 # A guest that a scenario gives up on is not to be in the next one's way.
 vm_pid=
 trap '[ -z "$vm_pid" ] || kill -9 "$vm_pid" 2>/dev/null' EXIT
