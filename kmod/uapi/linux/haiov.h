@@ -754,7 +754,7 @@ enum {
  * define HAIOV_CONTEXT_SIGNAL - What the handler of a context asks for by ecall, in
  * a7; see "Contexts" above. It is no system call of Linux.
  */
-#define HAIOV_CONTEXT_SIGNAL 0x48410001
+#define HAIOV_CONTEXT_SIGNAL 0x48410002
 
 /**
  * define HAIOV_UER_ENDED - Suberror of KVM_EXIT_INTERNAL_ERROR: the kernel ended
