@@ -20,6 +20,11 @@ void check(bool good, const char *name, const char *why, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Ends the program: something that the test needs, and does not test, went wrong. */
 void broken(const char *what, ...) __attribute__((format(printf, 1, 2), noreturn));
+/* A figure for %llu. */
+static inline unsigned long long u(uint64_t value)
+{
+	return value;
+}
 
 /* ioctl with a pointer; 0, or the errno. */
 int try_ioctl(int fd, unsigned long cmd, void *arg);

@@ -58,6 +58,12 @@ void backend_route(struct backend *b);
 void backend_park(struct backend *b);
 void backend_destroy(struct backend *b);
 struct haiov_context_query query(const struct backend *b);
+/* What the kernel has told the handler: whether it runs on the thread. */
+static inline bool on_thread(const struct backend *b)
+{
+	return __atomic_load_n(&b->area.on_thread, __ATOMIC_RELAXED);
+}
+
 /* Whether so many more events are handled. */
 bool arrive(const struct backend *b, uint64_t events);
 /* Stops the guest, and waits until all that it sent has been seen. */

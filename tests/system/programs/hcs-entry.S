@@ -50,13 +50,18 @@ hcs_wait:
 	ecall
 	ret
 
+	/* What a caller keeps of x1 to x31, but for sp: each at its number on the stack */
+	.macro	kept	op
+	.irp	n, 1, 3, 4, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27
+	\op	x\n, 8 * \n(sp)
+	.endr
+	.endm
+
 	/* s0 to s11, ra, gp, tp, fs0 to fs11: kept on the stack, with out behind them */
 	.globl hcs_compute
 hcs_compute:
 	addi	sp, sp, -256
-	.irp	n, 1, 3, 4, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27
-	sd	x\n, 8 * \n(sp)
-	.endr
+	kept	sd
 	sd	a1, 0(sp)
 	sd	a2, 16(sp)		/* x2's place */
 	addi	sp, sp, -256
@@ -128,9 +133,7 @@ hcs_compute:
 	fld	f\n, 8 * \n(sp)
 	.endr
 	addi	sp, sp, 256
-	.irp	n, 1, 3, 4, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27
-	ld	x\n, 8 * \n(sp)
-	.endr
+	kept	ld
 	addi	sp, sp, 256
 	ret
 
@@ -138,9 +141,7 @@ hcs_compute:
 	.globl hcs_ecall
 hcs_ecall:
 	addi	sp, sp, -256
-	.irp	n, 1, 3, 4, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27
-	sd	x\n, 8 * \n(sp)
-	.endr
+	kept	sd
 	sd	a1, 0(sp)
 	.irp	n, 1, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
 	ld	x\n, 8 * \n(a0)
@@ -154,9 +155,7 @@ hcs_ecall:
 	.endr
 	ld	t0, 16(sp)
 	sd	t0, 248(x31)
-	.irp	n, 1, 3, 4, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27
-	ld	x\n, 8 * \n(sp)
-	.endr
+	kept	ld
 	addi	sp, sp, 256
 	ret
 

@@ -23,11 +23,6 @@
 #define MIN_ROUNDS 20
 #define CYCLES	   (4 * LEAK_CYCLES)
 
-static unsigned long long u(uint64_t value)
-{
-	return value;
-}
-
 /* The side that has the guest; the side of the context is @b. */
 struct vmm {
 	struct backend *b;

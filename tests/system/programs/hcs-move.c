@@ -22,11 +22,6 @@
 #define MIN_FRAMES 15 /* that were under way when it moved */
 #define STOPS	   5
 
-static unsigned long long u(uint64_t value)
-{
-	return value;
-}
-
 static int try_move(const struct backend *b, unsigned int cpu)
 {
 	struct haiov_context_move m = { .size = sizeof(m), .context_id = b->context, .cpu = cpu };
@@ -70,9 +65,9 @@ struct mover {
 static bool armed_twice(const struct backend *b)
 {
 	uint64_t calls = b->calls;
-	bool on_thread = __atomic_load_n(&b->area.on_thread, __ATOMIC_RELAXED), parked = query(b).out_parked;
+	bool handles = on_thread(b), parked = query(b).out_parked;
 
-	return on_thread && parked && b->done < calls;
+	return handles && parked && b->done < calls;
 }
 
 static void *keep_moving(void *arg)

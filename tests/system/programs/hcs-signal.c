@@ -25,16 +25,6 @@ static uint32_t index_of_event;
 static volatile uint64_t signaled, refused, unknown;
 static volatile bool comes_and_goes;
 
-static unsigned long long u(uint64_t value)
-{
-	return value;
-}
-
-static bool on_thread(const struct backend *b)
-{
-	return __atomic_load_n(&b->area.on_thread, __ATOMIC_RELAXED);
-}
-
 static long ecall(uint64_t nr, uint64_t arg)
 {
 	register long a0 asm("a0") = arg;

@@ -52,11 +52,6 @@ static struct shared_state {
 	volatile uint64_t stops;
 } *s;
 
-static unsigned long long u(uint64_t value)
-{
-	return value;
-}
-
 static void rest(unsigned int *seed, unsigned int most_us)
 {
 	nanosleep(&(struct timespec){ .tv_nsec = 1000ULL * (rand_r(seed) % most_us) }, NULL);

@@ -50,11 +50,6 @@
 #define STACK_SIZE	65536
 #define SPIN_LONG_US	500000
 
-static unsigned long long u(uint64_t value)
-{
-	return value;
-}
-
 void stay_away(void)
 {
 	cpu_set_t set;
@@ -77,11 +72,6 @@ void look_later(void)
 /* Where handlers begin, of backends that are created from now on. */
 static void (*handler_entry)(void) = hcs_entry;
 int context_cpu = CPU;
-
-static bool on_thread(const struct backend *b)
-{
-	return __atomic_load_n(&b->area.on_thread, __ATOMIC_RELAXED);
-}
 
 static void handle(struct area *area)
 {

@@ -54,11 +54,6 @@ struct traffic {
 
 static unsigned int nr_cpus;
 
-static unsigned long long u(uint64_t value)
-{
-	return value;
-}
-
 /* One event was read from the slot's eventfd: whatever was sent before the read has been seen. */
 static bool consume(int event, struct slot *slot)
 {

@@ -98,11 +98,6 @@ struct vmm {
 	} cpu[NR_LANES_MAX];
 };
 
-static unsigned long long u(uint64_t value)
-{
-	return value;
-}
-
 static uint64_t device_gpa(unsigned int number)
 {
 	return DEVICE_GPA + number * PAGE;
