@@ -77,7 +77,7 @@ grown() { # NAME: how much a figure of it has grown from $before to $taken
 	echo $(($(echo "$taken" | sed "s/.* $1=\([0-9]*\).*/\1/") - $(echo "$before" | sed "s/.* $1=\([0-9]*\).*/\1/")))
 }
 
-for how in exit ioeventfd poll vei hcs uer; do
+for how in exit ioeventfd poll vei hcs uer haiov; do
 	for cpus in 1 3; do
 		name="$how, $cpus vCPU"
 		rm -f disk disk.* keys
@@ -96,7 +96,9 @@ for how in exit ioeventfd poll vei hcs uer; do
 		wait
 		exec 3>&-
 		echo "# $name: $all MMIO exits to the VMM; for $requests small writes $small, $in_kvm to KVM, $vei VEIs"
-		check "$name: a handler serves it by hcs alone" [ "${taken:+hcs}" = "$([ $how != hcs ] || echo hcs)" ]
+		served_by=thread
+		case $how in hcs | haiov) served_by=handler ;; esac
+		check "$name: a $served_by serves it" [ "${taken:+handler}" = "${served_by#thread}" ]
 		if [ -n "$taken" ]; then
 			echo "# $name: before them $before, then $taken"
 			# An interrupt that takes a system call would be a fault. How many begin on the thread is a matter of load.
@@ -126,7 +128,7 @@ done
 # more or less, and of the first exactly.
 # shellcheck disable=SC2154 # set by eval
 for cpus in 1 3; do
-	for how in exit:3:0:0 ioeventfd:2:1:0 poll:2:0:0 vei:2:0:1 hcs:2:0:1; do
+	for how in exit:3:0:0 ioeventfd:2:1:0 poll:2:0:0 vei:2:0:1 hcs:2:0:1 haiov:0:0:1; do
 		# shellcheck disable=SC2046 # four words
 		set -- $(echo $how | tr : ' ')
 		eval "small=\$small_$1_$cpus in_kvm=\$in_kvm_$1_$cpus vei=\$vei_$1_$cpus"
@@ -149,7 +151,7 @@ plain_initrd=$initrd initrd=/tmp/vm.cpio
 verify="fio --name=verify --direct=1 --ioengine=libaio --iodepth=32 --rw=randwrite --bsrange=512-64k --blockalign=512
 	--size=${mib}m --verify=crc32c --verify_fatal=1"
 verify=$(echo $verify)
-for how in exit ioeventfd poll vei hcs uer; do
+for how in exit ioeventfd poll vei hcs uer haiov; do
 	cp first.img disk.img
 	works verify "$verify --filename=/dev/vda >/tmp/out 2>&1; s=\$?; grep -i 'err=\|issued\|verif' /tmp/out; exit \$s" \
 		--disk disk.img --blk $how --cpus 2 --mem 512 </dev/null
@@ -216,7 +218,7 @@ check "no disk unless there is one" said other disks 0
 
 # A host without the module: the guest goes on by ioeventfd.
 rmmod haiov
-for how in vei hcs; do
+for how in vei hcs haiov; do
 	works plain 'dd if=/dev/vda bs=1M 2>/dev/null | md5sum' --disk disk.img --blk $how </dev/null
 	check "no $how: the guest powers off" is plain.status 0
 	check "no $how: its disk works" has plain "$(md5sum <disk.img | cut -d' ' -f1)"

@@ -267,7 +267,7 @@ def refusals():
     answers = vmm.ask("pause", f"snapshot {here}/vei", "quit")
     check(answers == ["ok"] * 3, "a guest that notifies its disk by VEI is saved", answers)
     vmm.end()
-    refused("the disk by exits, and the guest knows of VEI", "its guest notifies its disk by VEI; give --blk vei or hcs", *disk,
+    refused("the disk by exits, and the guest knows of VEI", "its guest notifies its disk by VEI; give --blk vei, hcs or haiov", *disk,
             folder="vei")
 
     vmm = Vmm("other", *boot_options("exit", "exit", 1, 1000), "--doorbell", "--vei", "off")
@@ -292,7 +292,7 @@ def main():
         elif which == "vei":
             move(("exit", "vei"), ("uer", "vei"), 2, 2, 2000)
         elif which == "hcs":
-            move(("uer", "hcs"), ("exit", "vei"), 2, 3, 2000)
+            move(("uer", "hcs"), ("exit", "haiov"), 2, 3, 2000)
         elif which == "poll":
             # Who polls has told the guest to be silent; the next one wants to be told.
             move(("exit", "poll"), ("exit", "ioeventfd"), 2, 2, 2000)

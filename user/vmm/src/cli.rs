@@ -116,6 +116,20 @@ pub enum Notify {
     Hcs,
     /// A handler of the VMM serves the registers, and signals the eventfd.
     Uer,
+    /// The notification is as with hcs, and a handler of the VMM serves the registers: nothing exits.
+    Haiov,
+}
+
+impl Notify {
+    /// Whether the guest is told of a VEIRQ.
+    pub fn by_vei(self) -> bool {
+        matches!(self, Self::Vei | Self::Hcs | Self::Haiov)
+    }
+
+    /// Whether handlers of UER serve the registers.
+    pub fn by_uer(self) -> bool {
+        matches!(self, Self::Uer | Self::Haiov)
+    }
 }
 
 /// A choice of two.
@@ -170,6 +184,7 @@ mod tests {
             assert!(parse(&format!("--restore saved {bad}")).is_err(), "{bad}");
         }
         assert_eq!(parse("--kernel Image --disk a.img --blk hcs").unwrap().blk, Notify::Hcs);
+        assert_eq!(parse("--kernel Image --disk a.img --blk haiov").unwrap().blk, Notify::Haiov);
         assert!(parse("--kernel Image --blk uer").is_err(), "no disk");
     }
 

@@ -124,8 +124,8 @@ fn load_state(path: &HostPath, options: &Options) -> Result<State> {
     match (&state.disk, &options.disk) {
         (Some(_), None) => Err(wrong("its guest has a disk; give it by --disk".into())),
         (None, Some(_)) => Err(wrong("its guest has no disk; leave out --disk".into())),
-        _ if state.disk_vei && !matches!(options.blk, Notify::Vei | Notify::Hcs) => {
-            Err(wrong("its guest notifies its disk by VEI; give --blk vei or hcs".into()))
+        _ if state.disk_vei && !options.blk.by_vei() => {
+            Err(wrong("its guest notifies its disk by VEI; give --blk vei, hcs or haiov".into()))
         }
         _ => Ok(state),
     }
@@ -261,19 +261,19 @@ impl Guest {
         };
         let disk = VirtioMmio::new(disk, self.memory.clone(), line).map_err(Error::host("make an eventfd"))?;
         let disk = Arc::new(if options.blk == Notify::Poll { disk.polled() } else { disk });
-        let pages = if options.blk == Notify::Uer { &mut self.bus.redirected } else { &mut self.bus.exits };
+        let pages = if options.blk.by_uer() { &mut self.bus.redirected } else { &mut self.bus.exits };
         pages.add(layout::DISK_BASE, layout::DISK_SIZE, disk.clone())?;
         if !matches!(options.blk, Notify::Exit | Notify::Uer) {
             // For a driver that knows nothing of the other ways.
             notify::add_ioeventfd(sys::borrow(&*self.vm), layout::DISK_BASE + virtio_mmio::NOTIFY, disk.kick())?;
         }
         self.cpu_of_disk = options.cpu_of_route;
-        if matches!(options.blk, Notify::Vei | Notify::Hcs) {
+        if options.blk.by_vei() {
             let (vm, binding) = (&self.vm, &mut self.binding);
             let mut bind = || bind(vm, binding);
             let added = notify::add_route(&mut bind, "the disk", |vm| match options.blk {
-                Notify::Hcs => handler_route(vm, &disk, options.cpu_of_route),
-                _ => vm.add_route(layout::DISK_VEIRQ, disk.kick(), options.cpu_of_route),
+                Notify::Vei => vm.add_route(layout::DISK_VEIRQ, disk.kick(), options.cpu_of_route),
+                _ => handler_route(vm, &disk, options.cpu_of_route),
             })?;
             if let Some((_, route)) = added {
                 self.cpu_of_disk = Some(route.cpu());
@@ -288,7 +288,7 @@ impl Guest {
     /// Lets handlers serve the devices of `bus.redirected`, or warns that they go on with exits.
     fn redirect(&mut self, options: &Options) -> Result<()> {
         let bus = &self.bus.redirected;
-        if options.console == Path::Exit && options.blk != Notify::Uer && options.mmio_bench.is_none() {
+        if options.console == Path::Exit && !options.blk.by_uer() && options.mmio_bench.is_none() {
             return Ok(());
         }
         let (vm, binding) = (&self.vm, &mut self.binding);
