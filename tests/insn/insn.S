@@ -3,7 +3,8 @@
  * Hand-counted code for the instruction counter. Bare metal, `virt`, one or two harts.
  *
  * `# expect R H: 0.m=3 0.hs=2` stands before the region: hart H ends region R, and these are the
- * retired instructions in it, counted by hand; modes that are not named retired nothing. `*` is any
+ * retired instructions in it, counted by hand; modes that are not named retired nothing. `0.m.traps=1` are
+ * the traps into a mode, where they are named. `*` is any
  * number (a hart that polls); hart 1 in M, where it boots and waits, is always that. Regions that
  * only two harts have are `expect-smp`. What stands
  * between BEGIN and END is written one instruction a line: no pseudo-instruction of two.
@@ -98,7 +99,7 @@ _start:
 	.option pop
 	END	2
 
-	# expect 3 0: 0.m=200002
+	# expect 3 0: 0.m=200002 0.m.traps=0
 	BEGIN	3
 	lui	a0, 24
 	addi	a0, a0, 1696		/* 100 000 */
@@ -119,7 +120,7 @@ _start:
 
 	/* exceptions: the instruction does not retire; the handler's four do */
 	SET_VEC	mtvec, m_skip4
-	# expect 6 0: 0.m=6
+	# expect 6 0: 0.m=6 0.m.traps=1
 	BEGIN	6
 	addi	a0, a0, 1
 	ecall
@@ -159,7 +160,7 @@ _start:
 	addi	a0, a0, 1
 	END	10
 	/* an exception as first instruction of its block, in a loop: 3 + 8 * (2 + 4) */
-	# expect 11 0: 0.m=51
+	# expect 11 0: 0.m=51 0.m.traps=8
 	BEGIN	11
 	addi	a0, zero, 8
 	addi	a3, zero, 0
@@ -172,7 +173,7 @@ _start:
 	/* the handler is the next instruction */
 	la	t0, 1f
 	csrw	mtvec, t0
-	# expect 12 0: 0.m=2
+	# expect 12 0: 0.m=2 0.m.traps=1
 	BEGIN	12
 	addi	a0, a0, 1
 	lw	a1, 0(a2)
@@ -198,7 +199,7 @@ _start:
 	csrw	mepc, t0
 	li	t0, 3 << 11
 	csrs	mstatus, t0
-	# expect 14 0: 0.m=3
+	# expect 14 0: 0.m=3 0.m.traps=0
 	BEGIN	14
 	addi	a0, a0, 1
 	mret
@@ -234,13 +235,13 @@ _start:
 	csrci	mstatus, 8
 	csrsi	mie, 8
 	sw	s9, 0(s10)
-	# expect 17 0: 0.m=5
+	# expect 17 0: 0.m=5 0.m.traps=1
 	BEGIN	17
 	addi	a0, a0, 1
 	csrsi	mstatus, 8
 	addi	a0, a0, 1
 	END	17
-	# expect 18 0: 0.m=6
+	# expect 18 0: 0.m=6 0.m.traps=1
 	BEGIN	18
 	addi	a0, a0, 1
 	sw	s9, 0(s10)
@@ -249,7 +250,7 @@ _start:
 	END	18
 	csrci	mstatus, 8
 	sw	s9, 0(s10)
-	# expect 19 0: 0.m=3
+	# expect 19 0: 0.m=3 0.m.traps=0
 	BEGIN	19
 	addi	a0, a0, 1
 	wfi
@@ -312,7 +313,7 @@ _start:
 	csrw	mepc, t0
 	la	s11, 4f
 	# expect 31 0: 0.m=2 0.hs=2 0.u=3
-	# expect 30 0: 0.m=4 0.hs=4 0.u=5
+	# expect 30 0: 0.m=4 0.hs=4 0.u=5 0.m.traps=1 0.hs.traps=1 0.u.traps=0
 	BEGIN	30
 	BEGIN	31
 	addi	a0, a0, 1
@@ -348,7 +349,7 @@ _start:
 	csrs	sstatus, t0
 	li	t0, 1 << 7
 	csrs	hstatus, t0
-	# expect 32 0: 0.hs=3 0.vs=5 0.vu=4
+	# expect 32 0: 0.hs=3 0.vs=5 0.vu=4 0.vs.traps=1 0.hs.traps=1
 	BEGIN	32
 	addi	a0, a0, 1
 	sret
@@ -453,13 +454,13 @@ _start:
 	sd	s2, 0(s3)
 	WILL_MAP cross_second, LEAF_S
 	la	a2, cross
-	# expect 52 0: 0.hs=506
+	# expect 52 0: 0.hs=506 0.hs.traps=1
 	BEGIN	52
 	addi	a0, zero, 100
 	jalr	ra, a2
 	END	52
 	/* again, now without a fault */
-	# expect 53 0: 0.hs=503
+	# expect 53 0: 0.hs=503 0.hs.traps=0
 	BEGIN	53
 	addi	a0, zero, 100
 	jalr	ra, a2
@@ -476,7 +477,7 @@ _start:
 	li	t0, 1 << 7
 	csrc	hstatus, t0
 	la	s4, 1f
-	# expect 54 0: 0.hs=7 0.u=4
+	# expect 54 0: 0.hs=7 0.u=4 0.hs.traps=2
 	BEGIN	54
 	sret
 	.balign	4
@@ -513,7 +514,7 @@ _start:
 	li	t0, 1 << 7
 	csrs	hstatus, t0
 	la	s4, 2f
-	# expect 60 0: 0.hs=7 0.vs=4
+	# expect 60 0: 0.hs=7 0.vs=4 0.hs.traps=2 0.vs.traps=0
 	BEGIN	60
 	sret
 1:	addi	a0, a0, 1
@@ -534,7 +535,7 @@ _start:
 	li	t0, 1 << 7
 	csrs	hstatus, t0
 	la	s4, 2f
-	# expect 61 0: 0.hs=7 0.vu=2 0.vs=2
+	# expect 61 0: 0.hs=7 0.vu=2 0.vs=2 0.hs.traps=2 0.vs.traps=1
 	BEGIN	61
 	sret
 1:	addi	a0, a0, 1

@@ -88,17 +88,18 @@ def gather(found, lines):
     """Samples by (mechanism, way), with what the instruction counter says where it ran."""
     samples, lines = {}, iter(lines)
     for mechanism, measured in MEASURED.items():
-        empty = None
+        empty = empty_taken = None
         for way, ns, exits in parse(mechanism, found[f"qemu {mechanism}"]):
             sample = {"ns": ns / N, "exits": exits / N}
             line = next(lines, None)
             if line:
                 if line["region"] != REGION + WAYS.index(way) or str(line["hart"]) != HART:
                     raise Failed(f"QEMU, {way} by {mechanism}: counted region {line['region']} of hart {line['hart']}")
-                mine = line["insn"][HART]
+                mine, taken = line["insn"][HART], sum(line["traps"][HART].values())
                 if way == "empty":
-                    empty = mine
+                    empty, empty_taken = mine, taken
                 sample["insn"] = {mode: (mine[mode] - empty[mode]) / N for mode in MODES}
+                sample["traps"] = (taken - empty_taken) / N
             if way == "empty" or way in measured:
                 samples.setdefault((mechanism, way), []).append(sample)
     return samples
@@ -117,6 +118,7 @@ def rows(counted, timed):
         add("insn", per, [sum(s["insn"].values()) for s in counted[way]], "icount")
         for mode in MODES:
             add("insn_" + mode, per, [s["insn"][mode] for s in counted[way]], "icount")
+        add("traps", "traps/access", [s["traps"] for s in counted[way]], "icount")
         add("exits", "exits/access", [s["exits"] for s in counted[way]], "icount")
         base = statistics.median(s["ns"] for s in timed[way[0], "empty"])
         add("time_ns", "ns/access, of the emulation", [s["ns"] - base for s in timed[way]], "mttcg")

@@ -12,10 +12,11 @@
  *
  * At each end one JSON line is written and flushed:
  *
- *   {"region":R,"hart":H,"insn":{"0":{"vu":n,"vs":n,"u":n,"hs":n,"m":n},"1":{...}},"unresolved":n}
+ *   {"region":R,"hart":H,"insn":{"0":{"vu":n,"vs":n,"u":n,"hs":n,"m":n},"1":{...}},
+ *    "traps":{"0":{...},"1":{...}},"unresolved":n}
  *
  * H is the hart that ended the region, the counts are what each hart retired between the two
- * markers. Regions may nest and overlap; a second begin starts the region again; an end without a
+ * markers, and the traps that it took, by the mode that they led to. Regions may nest and overlap; a second begin starts the region again; an end without a
  * begin is reported as {"region":R,"hart":H,"error":"..."}. Marker instructions are never counted.
  *
  * What is counted. Retired instructions, exactly, on the hart that executes the markers:
@@ -35,6 +36,9 @@
  * registers how many of its instructions retired, and takes the rest back. That covers exceptions,
  * QEMU's own restarts of an instruction (device access inside a TB, an atomic that needs the other
  * harts stopped) and interrupts that follow either.
+ *
+ * A trap is a TB that starts where the vector of its mode points: of exceptions, interrupts, and what
+ * Xhaiov starts in U. Nothing else leads there in any program that is measured.
  *
  * "unresolved" counts the segments of which the plugin could not tell where they stopped (a reset,
  * a debugger); a figure from a run where it grows is not exact.
@@ -62,15 +66,21 @@ enum mode { VU, VS, U, HS, M, NR_MODES };
 
 static const char *const mode_name[NR_MODES] = { "vu", "vs", "u", "hs", "m" };
 
+/* What a hart did, by mode. */
+struct counts {
+    uint64_t insn[NR_MODES];
+    uint64_t traps[NR_MODES];
+};
+
 /* One per vCPU; the size keeps harts out of each other's cache lines. */
 struct hart {
-    uint64_t insn[NR_MODES];
+    struct counts counts;
     /*
      * 0: all that was added has retired. Else the address of the segment that the hart is in, with
      * bit 0 set once its last instruction has started.
      */
     uint64_t note;
-    uint64_t pad[10];
+    uint64_t pad[5];
 };
 
 /* Straight-line code of one TB between markers. Interned, so that translating again costs nothing. */
@@ -96,7 +106,7 @@ struct regs {
 struct region {
     bool open;
     uint64_t unresolved;
-    uint64_t (*begin)[NR_MODES]; /* one row per hart */
+    struct counts *begin; /* one per hart */
 };
 
 static struct qemu_plugin_scoreboard *score;
@@ -358,7 +368,7 @@ static void settle(unsigned int cpu, struct hart *hart, enum mode mode)
             return;
         }
     }
-    hart->insn[s->mode] -= s->nr_insns - retired;
+    hart->counts.insn[s->mode] -= s->nr_insns - retired;
 }
 
 /* ---- callbacks at run time ---- */
@@ -386,7 +396,7 @@ struct marker {
     uint8_t mode;
 };
 
-static void snapshot(uint64_t (*to)[NR_MODES])
+static void snapshot(struct counts *to)
 {
     unsigned int n = qemu_plugin_num_vcpus();
 
@@ -394,7 +404,8 @@ static void snapshot(uint64_t (*to)[NR_MODES])
         const struct hart *h = qemu_plugin_scoreboard_find(score, i);
 
         for (int m = 0; m < NR_MODES; m++) {
-            to[i][m] = __atomic_load_n(&h->insn[m], __ATOMIC_RELAXED);
+            to[i].insn[m] = __atomic_load_n(&h->counts.insn[m], __ATOMIC_RELAXED);
+            to[i].traps[m] = __atomic_load_n(&h->counts.traps[m], __ATOMIC_RELAXED);
         }
     }
 }
@@ -414,10 +425,27 @@ static void wait_for_harts(void)
     }
 }
 
+/* What each hart did since @from, of the kind at offset @kind. */
+static void print(const char *name, size_t kind, const struct counts *from, const struct counts *to)
+{
+    fprintf(out, "\"%s\":{", name);
+    for (unsigned int i = 0; i < max_harts; i++) {
+        const uint64_t *before = (const void *)((const char *)&from[i] + kind);
+        const uint64_t *after = (const void *)((const char *)&to[i] + kind);
+
+        fprintf(out, "%s\"%u\":{", i ? "," : "", i);
+        for (int m = 0; m < NR_MODES; m++) {
+            fprintf(out, "%s\"%s\":%" PRIu64, m ? "," : "", mode_name[m], after[m] - before[m]);
+        }
+        fputc('}', out);
+    }
+    fputs("},", out);
+}
+
 static void report(unsigned int hart, const struct marker *k)
 {
     struct region *reg = &regions[k->region];
-    uint64_t now[max_harts][NR_MODES];
+    struct counts now[max_harts];
 
     if (shared_blocks) {
         fprintf(out,
@@ -429,16 +457,10 @@ static void report(unsigned int hart, const struct marker *k)
     } else {
         memset(now, 0, sizeof(now));
         snapshot(now);
-        fprintf(out, "{\"region\":%u,\"hart\":%u,\"insn\":{", k->region, hart);
-        for (unsigned int i = 0; i < max_harts; i++) {
-            fprintf(out, "%s\"%u\":{", i ? "," : "", i);
-            for (int m = 0; m < NR_MODES; m++) {
-                fprintf(out, "%s\"%s\":%" PRIu64, m ? "," : "", mode_name[m],
-                        now[i][m] - reg->begin[i][m]);
-            }
-            fputc('}', out);
-        }
-        fprintf(out, "},\"unresolved\":%" PRIu64 "}\n",
+        fprintf(out, "{\"region\":%u,\"hart\":%u,", k->region, hart);
+        print("insn", offsetof(struct counts, insn), reg->begin, now);
+        print("traps", offsetof(struct counts, traps), reg->begin, now);
+        fprintf(out, "\"unresolved\":%" PRIu64 "}\n",
                 __atomic_load_n(&unresolved, __ATOMIC_RELAXED) - reg->unresolved);
         reg->open = false;
     }
@@ -557,9 +579,9 @@ static const struct segment *make_segment(const struct qemu_plugin_tb *tb, size_
     return intern(s);
 }
 
-static qemu_plugin_u64 counter(enum mode mode)
+static qemu_plugin_u64 counter(size_t kind, enum mode mode)
 {
-    return (qemu_plugin_u64){ score, offsetof(struct hart, insn) + mode * sizeof(uint64_t) };
+    return (qemu_plugin_u64){ score, offsetof(struct hart, counts) + kind + mode * sizeof(uint64_t) };
 }
 
 static void instrument_segment(struct qemu_plugin_tb *tb, size_t first, size_t n, enum mode mode)
@@ -577,7 +599,7 @@ static void instrument_segment(struct qemu_plugin_tb *tb, size_t first, size_t n
                                                   QEMU_PLUGIN_COND_NE, note, 0, (void *)s);
     }
     qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(head, QEMU_PLUGIN_INLINE_ADD_U64,
-                                                        counter(mode), n);
+                                                        counter(offsetof(struct counts, insn), mode), n);
     if (n == 1) {
         if (!last_is_safe) {
             qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(head, QEMU_PLUGIN_INLINE_STORE_U64,
@@ -603,12 +625,27 @@ static void instrument_marker(struct qemu_plugin_insn *insn, bool first, enum mo
     qemu_plugin_register_vcpu_insn_exec_cb(insn, on_marker, QEMU_PLUGIN_CB_R_REGS, k);
 }
 
+/* Whether a TB is where traps into its mode lead, when it is made. */
+static bool starts_trap(const struct regs *r, const struct qemu_plugin_tb *tb, enum mode mode)
+{
+    /* With V=1 stvec means the guest's. */
+    struct qemu_plugin_register *const tvec[NR_MODES] = { [VS] = r->stvec, [U] = r->utvec, [HS] = r->stvec,
+                                                          [M] = r->mtvec };
+
+    return tvec[mode] && is_vector(read_register(tvec[mode]), qemu_plugin_tb_vaddr(tb));
+}
+
 static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
     size_t n = qemu_plugin_tb_n_insns(tb);
     /* All harts of a machine are of one kind, so the handles of hart 0 serve for all. */
     enum mode mode = current_mode(&regs[0]);
     size_t start = 0;
+
+    if (starts_trap(&regs[0], tb, mode)) {
+        qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, QEMU_PLUGIN_INLINE_ADD_U64,
+                                                          counter(offsetof(struct counts, traps), mode), 1);
+    }
 
     for (size_t i = 0; i < n; i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
