@@ -20,6 +20,8 @@ BOOT = Path(sys.argv[1])
 BLOCKS = 48
 DISK_MIB = 4
 PATIENCE = 240
+# Where each hart has a small part of a CPU, a guest takes its own vCPUs for stalled, and says so in the midst of its lines.
+NO_STALL = f"rcupdate.rcu_cpu_stall_timeout={PATIENCE}"
 failed = 0
 
 # Two loops at once: one prints lines that are all different, one writes blocks that are all different, each past the
@@ -115,7 +117,7 @@ def boot_options(console, blk, cpus, lines):
     guest = GUEST.replace("LINES", str(lines)).replace("BLOCKS", str(BLOCKS))
     command = base64.b64encode(guest.encode()).decode()
     return ["--kernel", BOOT / "Image", "--initrd", BOOT / "guest.cpio", "--mem", 128, "--cpus", cpus,
-            "--cmdline", f"console=ttyS0 quiet haiov.cmd={command}", "--disk", "disk.img", "--blk", blk,
+            "--cmdline", f"console=ttyS0 quiet {NO_STALL} haiov.cmd={command}", "--disk", "disk.img", "--blk", blk,
             "--console", console]
 
 
