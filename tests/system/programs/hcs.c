@@ -11,6 +11,7 @@
  *   hcs kernel EVENTS       onto a CPU that is in its kernel
  *   hcs frames EVENTS       over threads of this process, of another one, and over a guest
  *   hcs user EVENTS         over threads of another user, and of several
+ *   hcs flood EVENTS        over a thread and over a guest, each when the handler of the one before still runs
  *   hcs handlers EVENTS     what takes a handler over to its thread: loops, faults, floating point, ...
  *   hcs handlers-idle EVENTS  the same onto an idle CPU
  *   hcs ends ROUNDS         what ends its process: a bad address, munmap of its stack, exit, execve, ...
@@ -49,6 +50,11 @@
 #define NOBODY		65534
 #define STACK_SIZE	65536
 #define SPIN_LONG_US	500000
+#define FLOOD_BUDGET_US	100000
+#define FLOOD_SPIN_US	2000
+#define FLOODED_ROUNDS	40	/* of a thread that is flooded */
+#define FLOODED_LOOPS	5000000 /* of a guest */
+#define FLOODED_MOST	10	/* times as long as alone: it is twice with half of the CPU, and fifty times with what is left otherwise */
 
 void stay_away(void)
 {
@@ -578,6 +584,71 @@ void act_loop(struct backend *b)
 	spin(SPIN_LONG_US);
 }
 
+/* The next event is there before this handler ends, unless the guest has been stopped. */
+static void act_flood(struct backend *b)
+{
+	struct slot *slot = &b->guest.shared->acked[0];
+
+	slot_ack(slot);
+	while (slot->ack == slot->seq && !b->guest.shared->stop)
+		;
+	/* The guest writes down what it sends next. */
+	spin(FLOOD_SPIN_US);
+}
+
+/* How long it takes until @done has grown by @wanted, or @most if that is less. */
+static uint64_t time_of(volatile uint64_t *done, uint64_t wanted, uint64_t most)
+{
+	uint64_t before = *done, began = now_us();
+
+	while (*done - before < wanted && now_us() - began < most)
+		look_later();
+	return now_us() - began;
+}
+
+/* @done is of whoever runs where the handlers begin. */
+static void flood(const char *what, uint64_t events, volatile uint64_t *done, uint64_t wanted)
+{
+	uint64_t most = FLOODED_MOST * time_of(done, wanted, PATIENCE_US), took;
+	struct backend *b = backend_create(0, FLOOD_BUDGET_US, act_flood);
+	struct tally t;
+
+	guest_start(&b->guest, VCPU_CPU);
+	check(arrive(b, events), what, "events stop");
+	took = time_of(done, wanted, most);
+	check(took < most, what, "it takes more than %u times as long as alone, %llu us", FLOODED_MOST, u(took));
+	t = tally(b);
+	printf("# %s: %llu us for what takes %llu us alone\n", what, u(took), u(most / FLOODED_MOST));
+	show(what, &t);
+	check(t.frames > 0 && t.doorbells > 0, what, "%llu frames and %llu doorbells of %llu", u(t.frames), u(t.doorbells), u(t.calls));
+	check(drain(b), what, "not all that was sent was seen");
+	check(!b->wrong, what, "%llu handlers went wrong", u(b->wrong));
+	backend_destroy(b);
+}
+
+static void do_flood(uint64_t events)
+{
+	struct baseline before = take_baseline();
+	struct guest other;
+	struct victim v;
+	int kvm;
+
+	victim_start(&v, CPU);
+	flood("events flood a thread", events, &v.rounds, FLOODED_ROUNDS);
+	check(victim_stop(&v), "its registers are as they were", "%llu of %llu rounds are wrong", u(v.wrong), u(v.rounds));
+
+	kvm = open_kvm();
+	guest_create(&other, kvm);
+	guest_add_vcpu(&other);
+	guest_start(&other, CPU);
+	flood("events flood another guest", events, &other.shared->rounds, FLOODED_LOOPS);
+	check(!other.shared->traps, "it notices nothing", "%llu traps, scause %#llx", u(other.shared->traps), u(other.shared->scause));
+	guest_stop(&other);
+	guest_destroy(&other);
+	close(kvm);
+	back_to(&before, "nothing is left");
+}
+
 static void act_stay(struct backend *b)
 {
 	while (!on_thread(b))
@@ -1035,6 +1106,8 @@ int main(int argc, char **argv)
 		do_frames(n);
 	else if (!strcmp(what, "user"))
 		do_user(n);
+	else if (!strcmp(what, "flood"))
+		do_flood(n);
 	else if (!strcmp(what, "handlers"))
 		do_handlers(n);
 	else if (!strcmp(what, "handlers-idle"))
