@@ -166,7 +166,7 @@ impl Guest {
             return Err(Error::TooManyCpus { asked: cpus, most });
         }
         let memory = boot::memory(mem)?;
-        let vm = kvm.create_vm().map_err(Error::kvm("make a VM", KVM_HINT))?;
+        let vm = create_vm(&kvm).map_err(Error::kvm("make a VM", KVM_HINT))?;
         sys::set_memory(&vm, &memory).map_err(Error::kvm("give the VM its memory", KVM_HINT))?;
         let vcpus = (0..cpus)
             .map(|index| vm.create_vcpu(u64::from(index)))
@@ -396,7 +396,12 @@ impl Guest {
             spawn_interrupt(serial.clone(), close.clone())?,
         ];
         if let Some(disk) = &disk {
-            helpers.push(spawn_disk(disk.clone(), cpu_of_disk, close.clone(), ends.clone())?);
+            let on = match (options.cpu_of_route, cpu_of_disk) {
+                (Some(cpu), _) => Where::On(cpu as usize),
+                (None, Some(cpu)) => Where::Rather(cpu as usize),
+                (None, None) => Where::Anywhere,
+            };
+            helpers.push(spawn_disk(disk.clone(), on, close.clone(), ends.clone())?);
         }
         let mut threads = Vec::new();
         for index in 0..vcpus.len() as u32 {
@@ -433,6 +438,17 @@ impl Guest {
             End::PowerOff => Ok(()),
             End::Stopped => Err(Error::Quit),
             End::Failed(error) => Err(error),
+        }
+    }
+}
+
+/// Makes a VM, however often a debugger, or what stops the process, interrupts that: unlike most calls, this one is not begun
+/// again by the system (mm_take_all_locks() in mm/vma.c of Linux).
+fn create_vm(kvm: &Kvm) -> std::result::Result<VmFd, kvm_ioctls::Error> {
+    loop {
+        match kvm.create_vm() {
+            Err(e) if e.errno() == libc::EINTR => {}
+            made => return made,
         }
     }
 }
@@ -531,11 +547,28 @@ fn handler_route(vm: &Vm, disk: &Arc<Disk>, cpu: Option<u32>) -> haiov::Result<R
     vm.add_context_route(layout::DISK_VEIRQ, &handler)
 }
 
-/// Which host CPU a vCPU runs on.
+/// Which host CPU a thread runs on.
 enum Where {
+    /// As the user says.
     On(usize),
+    /// If it is there: the host has chosen it, and it may be offline by now.
+    Rather(usize),
+    /// If there is another one.
     NotOn(usize),
     Anywhere,
+}
+
+impl Where {
+    /// Keeps the calling thread there.
+    fn keep(&self, who: &'static str) -> Result<()> {
+        match *self {
+            Self::On(cpu) => affinity::pin(cpu).map_err(|source| Error::Affinity { who, cpu, source })?,
+            Self::Rather(cpu) => drop(affinity::pin(cpu)),
+            Self::NotOn(cpu) => drop(affinity::avoid(cpu)),
+            Self::Anywhere => {}
+        }
+        Ok(())
+    }
 }
 
 fn spawn_vcpu(
@@ -548,14 +581,9 @@ fn spawn_vcpu(
     coalesced: bool,
 ) -> Result<JoinHandle<()>> {
     let body = move || {
-        let (cpu, placed) = match on {
-            Where::On(cpu) => (cpu, affinity::pin(cpu)),
-            Where::NotOn(cpu) => (cpu, affinity::avoid(cpu)),
-            Where::Anywhere => (0, Ok(())),
-        };
-        let end = match placed {
+        let end = match on.keep("a vCPU") {
             Ok(()) => vcpu::run(index, &vcpus[index as usize], &bus, &gate, coalesced),
-            Err(source) => End::Failed(Error::Affinity { who: "a vCPU", cpu, source }),
+            Err(error) => End::Failed(error),
         };
         // Nobody listens any more once another vCPU has ended the guest.
         let _ = ends.send(end);
@@ -621,13 +649,11 @@ fn spawn_control(
 }
 
 /// Starts the thread that serves the disk's queue.
-fn spawn_disk(disk: Arc<Disk>, cpu: Option<u32>, close: Arc<EventFd>, ends: Sender<End>) -> Result<JoinHandle<()>> {
+fn spawn_disk(disk: Arc<Disk>, on: Where, close: Arc<EventFd>, ends: Sender<End>) -> Result<JoinHandle<()>> {
     let body = move || {
-        if let Some(cpu) = cpu.map(|cpu| cpu as usize)
-            && let Err(source) = affinity::pin(cpu)
-        {
+        if let Err(error) = on.keep("the disk") {
             // Nobody listens any more once the guest has ended.
-            let _ = ends.send(End::Failed(Error::Affinity { who: "the disk", cpu, source }));
+            let _ = ends.send(End::Failed(error));
             return;
         }
         drop(ends);
