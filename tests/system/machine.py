@@ -58,7 +58,7 @@ def soak_seconds():
 PROGRAMS = {
     "churn": ("check.c", "churn.c", "live.c"),
     "fast-mmio": ("check.c", "guest.c", "haiov.c", "payload.S", "fast-mmio.c", "fast-mmio-guest.S"),
-    "hcs": ("check.c", "guest.c", "haiov.c", "payload.S", "hcs.c", "hcs-entry.S", "hcs-listen.c", "hcs-move.c", "hcs-signal.c", "hcs-soak.c", "hcs-victim.c"),
+    "hcs": ("check.c", "guest.c", "haiov.c", "payload.S", "hcs.c", "hcs-entry.S", "hcs-listen.c", "hcs-move.c", "hcs-signal.c", "hcs-soak.c", "hcs-soak-vmm.c", "hcs-victim.c"),
     "ioctls": ("check.c", "ioctls.c"),
     "probe": ("check.c", "live.c", "probe.c"),
     "traffic": ("check.c", "guest.c", "haiov.c", "payload.S", "traffic.c"),

@@ -59,7 +59,10 @@ void guest_vm(struct guest *g, int kvm)
 		.userspace_addr = (uintptr_t)g->shared - SHARED_OFFSET,
 	};
 
-	g->vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	/* ptrace interrupts this one for good. */
+	do
+		g->vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	while (g->vm < 0 && errno == EINTR);
 	if (g->vm < 0 || ioctl(g->vm, KVM_SET_USER_MEMORY_REGION, &region))
 		broken("creating a VM");
 }

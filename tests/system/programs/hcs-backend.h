@@ -83,6 +83,7 @@ pid_t victim_of(uid_t uid);
 void do_listen(uint64_t events);
 void do_move(uint64_t events);
 void do_signal(uint64_t events);
-void do_soak(uint64_t seconds);
+/* @vmm_command: what is to be run beside it, or NULL. */
+void do_soak(uint64_t seconds, char **vmm_command);
 
 #endif

@@ -6,11 +6,14 @@
  *
  * The guests number their events, and send each when the one before has been acknowledged: one that is lost never comes
  * again, and its process says so. In the end all stop in good order, and nothing is left.
+ *
+ * With a VMM's command, that one is run beside them, again and again (hcs-soak-vmm.c).
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,13 +30,16 @@
 
 #include "check.h"
 #include "hcs-backend.h"
+#include "hcs-soak-vmm.h"
 
 #define NR_BACKENDS 3
 #define NR_VICTIMS  2
 #define NR_ALL	    (NR_BACKENDS + NR_VICTIMS)
+#define VMM	    NR_ALL /* comes after them, if there is one */
 #define STALL_US    60000000 /* what takes longer never comes, whatever goes on beside it */
-#define LIFE_US	    2000000  /* at most, from one kill to the next */
+#define LIFE_US	    1000000  /* at most, from one kill to the next */
 #define PLUG_US	    300000
+#define HOG_LOOK    (1 << 20)
 #define REGISTERS   64	     /* at least as many as ptrace knows */
 
 /* A process, as it tells of itself; in memory that all share. */
@@ -47,14 +53,18 @@ struct entry {
 };
 
 static struct shared_state {
-	struct entry all[NR_ALL];
+	struct entry all[NR_ALL + 1];
+	unsigned int nr;
+	char **vmm_command;
 	volatile bool stop;
 	volatile uint64_t stops;
 } *s;
 
 static void rest(unsigned int *seed, unsigned int most_us)
 {
-	nanosleep(&(struct timespec){ .tv_nsec = 1000ULL * (rand_r(seed) % most_us) }, NULL);
+	unsigned int us = rand_r(seed) % most_us;
+
+	nanosleep(&(struct timespec){ .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 }, NULL);
 }
 
 static void add(struct tally *to, const struct tally *from)
@@ -193,6 +203,8 @@ static void start(unsigned int i, unsigned int seed)
 	pid = fork();
 	if (!pid) {
 		begin_process();
+		if (i == VMM)
+			vmm_become(s->vmm_command);
 		_exit(i < NR_BACKENDS ? run_backend_process(e, seed) : run_victim_process(e));
 	}
 	if (pid < 0)
@@ -217,8 +229,52 @@ static bool end(unsigned int i, int signal)
 	e->moves += e->moves_now;
 	if (signal ? WIFSIGNALED(status) && WTERMSIG(status) == signal : WIFEXITED(status) && !WEXITSTATUS(status))
 		return true;
-	printf("# %s %u ended with status %#x\n", i < NR_BACKENDS ? "backend" : "victim", i, status);
+	printf("# %s %u ended with status %#x\n", i == VMM ? "VMM" : i < NR_BACKENDS ? "backend" : "victim", i, status);
 	return false;
+}
+
+/* Whether it has ended by itself; end() tells how. */
+static bool has_ended(unsigned int i)
+{
+	siginfo_t info = { 0 };
+
+	return !waitid(P_PID, s->all[i].pid, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid;
+}
+
+static void start_vmm(unsigned int *seed)
+{
+	start(VMM, 0);
+	vmm_begins(s->all[VMM].pid, seed);
+}
+
+/* Whether the VMM's life goes on well, or has ended well and another one begins. */
+static bool see_to_vmm(unsigned int *seed)
+{
+	bool ended = has_ended(VMM), well;
+
+	if (!ended && !vmm_is_due())
+		return !vmm_is_stuck();
+	well = end(VMM, ended ? 0 : SIGKILL);
+	if (!vmm_ended(!ended) || !well)
+		return false;
+	start_vmm(seed);
+	return true;
+}
+
+/* Whether the last one comes to its end, and well. */
+static bool end_vmm(unsigned int *seed)
+{
+	bool well;
+
+	while (!has_ended(VMM)) {
+		if (vmm_is_stuck()) {
+			end(VMM, SIGKILL);
+			return false;
+		}
+		rest(seed, 100000);
+	}
+	well = end(VMM, 0);
+	return vmm_ended(false) && well;
 }
 
 /* ---- what is done to them ---- */
@@ -232,7 +288,7 @@ static pid_t some_thread(unsigned int *seed, pid_t *pid)
 	char path[64];
 	DIR *dir;
 
-	*pid = s->all[rand_r(seed) % NR_ALL].pid;
+	*pid = s->all[rand_r(seed) % s->nr].pid;
 	if (!*pid)
 		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/task", *pid);
@@ -267,10 +323,34 @@ static void wander(struct doer *d)
 		d->times++;
 }
 
+/* Threads of vCPUs take this signal as soon as they have their names. What the others know is that all are stopped. */
+static void signal_vmm(struct doer *d, pid_t pid, pid_t tid)
+{
+	char path[64], name[8] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", pid, tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (read(fd, name, 4) == 4 && !strcmp(name, "vcpu")) {
+		d->times += !syscall(SYS_tgkill, pid, tid, SIGUSR1);
+	} else {
+		kill(pid, SIGSTOP);
+		rest(&d->seed, 2000);
+		d->times += !kill(pid, SIGCONT);
+	}
+	close(fd);
+}
+
 static void signal_some(struct doer *d)
 {
 	pid_t pid, tid = some_thread(&d->seed, &pid);
 
+	if (tid && pid == s->all[VMM].pid) {
+		signal_vmm(d, pid, tid);
+		return;
+	}
 	/* A process that has just begun does not know the signal yet, and all have handlers before they have threads. */
 	if (tid && tid != pid && !syscall(SYS_tgkill, pid, tid, SIGUSR1))
 		d->times++;
@@ -292,22 +372,43 @@ static void plug(struct doer *d)
 	d->times++;
 }
 
-/* As much memory as there is, and a little more: the rest is paged out. */
-static void hog(struct doer *d)
+/*
+ * As much memory as there is, and a little more: the rest is paged out, until there is hardly any swap left. Beyond that
+ * nobody would go on, until this process is killed for it.
+ */
+static void hog_memory(void)
 {
 	size_t size = (meminfo("MemFree") + 8192) * 1024;
 	char *memory;
 
+	write_file("/proc/self/oom_score_adj", "1000");
 	if (meminfo("MemAvailable") < 32768 || meminfo("MemAvailable") * 1024 < size)
 		size = meminfo("MemFree") * 768;
 	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory == MAP_FAILED)
-		return;
+		_exit(1);
 	madvise(memory, size, MADV_HUGEPAGE); /* quicker */
-	for (size_t at = 0; at < size && !s->stop; at += 4096)
+	for (size_t at = 0; at < size && !s->stop; at += 4096) {
+		if (at % HOG_LOOK == 0 && meminfo("SwapFree") < 4096)
+			break;
 		memory[at] = 1;
-	munmap(memory, size);
-	d->times++;
+	}
+	_exit(0);
+}
+
+static void hog(struct doer *d)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		begin_process();
+		hog_memory();
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || (WIFEXITED(status) && WEXITSTATUS(status)))
+		d->failures++;
+	else
+		d->times++;
 }
 
 static void *keep_doing(void *arg)
@@ -370,7 +471,7 @@ static pid_t start_tracer(void)
 	_exit(0);
 }
 
-void do_soak(uint64_t seconds)
+void do_soak(uint64_t seconds, char **vmm_command)
 {
 	struct doer doers[] = {
 		{ .what = "moves of threads", .once = wander, .every_us = 2000, .seed = 1 },
@@ -389,28 +490,31 @@ void do_soak(uint64_t seconds)
 	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (s == MAP_FAILED)
 		broken("mmap");
+	s->vmm_command = vmm_command;
+	s->nr = vmm_command ? NR_ALL + 1 : NR_ALL;
 	/* Finds out what victims are to compute, while nothing can interrupt it. */
 	everywhere(0);
 	victim_start(&v, -1);
 	check(victim_stop(&v), "a victim that nobody interrupts", "%llu rounds are wrong", u(v.wrong));
 	for (unsigned int i = 0; i < NR_ALL; i++)
 		start(i, i);
+	if (vmm_command)
+		start_vmm(&seed);
 	tracer = start_tracer();
 	for (size_t i = 0; i < nr_doers; i++)
 		if (pthread_create(&doers[i].thread, NULL, keep_doing, &doers[i]))
 			broken("no thread");
-	while (now_us() < until && !odd) {
+	while ((now_us() < until || (vmm_command && !vmm_was_killed())) && !odd) {
 		/* The first of each kind stay to the end. */
 		unsigned int i = rand_r(&seed) % NR_ALL;
 		bool stays = i == 0 || i == NR_BACKENDS;
 
 		rest(&seed, LIFE_US);
-		for (unsigned int n = 0; n < NR_ALL; n++) {
-			siginfo_t info = { 0 };
-
-			/* Those that find something wrong end by themselves, and are seen to when they are ended. */
-			odd += !waitid(P_PID, s->all[n].pid, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid;
-		}
+		/* Those that find something wrong end by themselves, and are seen to when they are ended. */
+		for (unsigned int n = 0; n < NR_ALL; n++)
+			odd += has_ended(n);
+		if (vmm_command)
+			odd += !see_to_vmm(&seed);
 		if (stays || odd)
 			continue;
 		/* In the middle of whatever it does, or in good order. */
@@ -432,6 +536,8 @@ void do_soak(uint64_t seconds)
 		add(&sum, &s->all[i].sum);
 		moves += s->all[i].moves;
 	}
+	if (vmm_command && s->all[VMM].pid)
+		odd += !end_vmm(&seed);
 	check(!odd, "no event is lost, and no register changed", "%u processes did not end well", odd);
 	show("all backends", &sum);
 	printf("# %u killed, %u ended in good order, %llu moves of contexts, %llu stops by ptrace\n", kills, ends, u(moves),
@@ -444,6 +550,8 @@ void do_soak(uint64_t seconds)
 		check(doers[i].times && !doers[i].failures, doers[i].what, "%llu, and %llu failures", u(doers[i].times),
 		      u(doers[i].failures));
 	}
+	if (vmm_command)
+		vmm_report();
 	munmap(s, sizeof(*s));
 	back_to(&before, "nothing is left");
 }

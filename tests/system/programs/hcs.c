@@ -21,7 +21,7 @@
  *   hcs move EVENTS         to other CPUs, also since their own goes offline (hcs-move.c)
  *   hcs listen EVENTS       for eventfds that another file's routes lead to (hcs-listen.c)
  *   hcs signal EVENTS       handlers signal eventfds without leaving the frame (hcs-signal.c)
- *   hcs soak SECONDS        all of that at once (hcs-soak.c); needs swap
+ *   hcs soak SECONDS [VMM ARGUMENT...]  all of that at once (hcs-soak.c); needs swap
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -1127,7 +1127,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(what, "signal"))
 		do_signal(n);
 	else if (!strcmp(what, "soak"))
-		do_soak(n);
+		do_soak(n, argc > 3 ? argv + 3 : NULL);
 	else
 		broken("unknown scenario '%s'", what);
 	return failures != 0;
