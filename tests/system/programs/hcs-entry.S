@@ -50,6 +50,15 @@ hcs_wait:
 	ecall
 	ret
 
+	.globl hcs_hold
+hcs_hold:
+	mv	t0, a0
+	mv	a0, a1
+1:	bne	a0, a1, 2f
+	lb	t1, 0(t0)
+	beqz	t1, 1b
+2:	ret
+
 	/* What a caller keeps of x1 to x31, but for sp: each at its number on the stack */
 	.macro	kept	op
 	.irp	n, 1, 3, 4, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27

@@ -383,6 +383,28 @@ static void end_victim(pid_t pid, const char *name)
 	waitpid(pid, NULL, 0);
 }
 
+/* ---- signals ---- */
+
+static volatile uint64_t signals, in_handler;
+static struct backend *signaled;
+
+static void on_signal(int signal)
+{
+	(void)signal;
+	signals++;
+	in_handler += signaled->calls != signaled->done;
+}
+
+static void take_signals(struct backend *b, int flags)
+{
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = flags };
+
+	signals = in_handler = 0;
+	signaled = b;
+	if (sigaction(SIGUSR1, &action, NULL))
+		broken("sigaction");
+}
+
 /* ---- where they begin ---- */
 
 static void act_syscall(struct backend *b)
@@ -510,6 +532,54 @@ static void do_kernel(uint64_t events)
 	back_to(&before, "nothing is left");
 }
 
+/* Of the kernel: what a system call leaves in a0 that is to begin anew after a signal. No program ever sees it. */
+#define ERESTARTNOINTR 513
+
+struct held {
+	volatile bool stop;
+	long value;
+};
+
+static void *run_hold(void *arg)
+{
+	struct held *h = arg;
+
+	pin_to(CPU);
+	h->value = hcs_hold(&h->stop, -ERESTARTNOINTR);
+	return NULL;
+}
+
+/* The handler makes system calls; the thread below it gets signals, and looks as if one were to begin anew. */
+static void over_signaled(uint64_t events)
+{
+	struct held h = { .value = -ERESTARTNOINTR };
+	struct backend *b = backend_create(0, 0, act_syscall);
+	uint64_t last = 0, deadline = now_us() + PATIENCE_US;
+	pthread_t thread;
+
+	take_signals(b, SA_RESTART);
+	if (pthread_create(&thread, NULL, run_hold, &h))
+		broken("no thread");
+	guest_start(&b->guest, VCPU_CPU);
+	while (b->done < events && now_us() < deadline) {
+		uint64_t before = signals;
+
+		if (b->done != last) {
+			last = b->done;
+			deadline = now_us() + PATIENCE_US;
+		}
+		if (pthread_kill(thread, SIGUSR1))
+			break;
+		while (signals == before && h.value == -ERESTARTNOINTR && now_us() < deadline)
+			sched_yield();
+	}
+	check(drain(b) && b->done >= events, "system calls over a thread that gets signals", "%llu of %llu events", u(b->done), u(events));
+	h.stop = true;
+	pthread_join(thread, NULL);
+	check(h.value == -ERESTARTNOINTR, "they are none of that thread's", "a0 is %ld after %llu signals", h.value, u(signals));
+	backend_destroy(b);
+}
+
 static void do_frames(uint64_t events)
 {
 	struct baseline before = take_baseline();
@@ -543,6 +613,8 @@ static void do_frames(uint64_t events)
 	check(!b->guest.shared->traps, "and the guest notices nothing", "%llu traps, scause %#llx",
 	      u(b->guest.shared->traps), u(b->guest.shared->scause));
 	backend_destroy(b);
+
+	over_signaled(events / 2);
 	back_to(&before, "nothing is left");
 }
 
@@ -894,16 +966,6 @@ static void do_ends(unsigned int rounds)
 
 /* ---- its thread ---- */
 
-static volatile uint64_t signals, in_handler;
-static struct backend *signaled;
-
-static void on_signal(int signal)
-{
-	(void)signal;
-	signals++;
-	in_handler += signaled->calls != signaled->done;
-}
-
 static void act_yield(struct backend *b)
 {
 	(void)b;
@@ -933,16 +995,6 @@ static long wait_for(int haiov, uint64_t context)
 	struct haiov_context_wait w = { .size = sizeof(w), .context_id = context };
 
 	return try_ioctl(haiov, HAIOV_CONTEXT_WAIT, &w);
-}
-
-static void take_signals(struct backend *b, int flags)
-{
-	struct sigaction action = { .sa_handler = on_signal, .sa_flags = flags };
-
-	signals = in_handler = 0;
-	signaled = b;
-	if (sigaction(SIGUSR1, &action, NULL))
-		broken("sigaction");
 }
 
 /* At least @count signals, and so many that one comes into a handler. */
@@ -1058,11 +1110,14 @@ static void do_destroy(unsigned int rounds)
 static void do_kill(unsigned int rounds)
 {
 	struct baseline before = take_baseline();
+	/* The root of an address space's page table is there for as long as anybody refers to it. */
+	uint64_t tables_kb, limit_kb = rounds * 2, patience;
 	struct victim v;
 	unsigned int seed = 3;
 	bool left = false;
 
 	victim_start_restless(&v, CPU);
+	tables_kb = meminfo("PageTables");
 	for (unsigned int i = 0; i < rounds && !left; i++) {
 		uint64_t *calls = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 		uint64_t deadline = now_us() + PATIENCE_US, wanted = rand_r(&seed) % 100;
@@ -1083,6 +1138,11 @@ static void do_kill(unsigned int rounds)
 		munmap(calls, 4096);
 		left = !back_to(&before, "kill -9 leaves nothing") || v.wrong;
 	}
+	/* Those that idle CPUs have still, and who else comes and goes, are less than half of them. */
+	for (patience = now_us() + PATIENCE_US; meminfo("PageTables") > tables_kb + limit_kb && now_us() < patience;)
+		look_later();
+	check(meminfo("PageTables") <= tables_kb + limit_kb, "nor the address spaces", "%llu kB of page tables, were %llu",
+	      u(meminfo("PageTables")), u(tables_kb));
 	check(victim_stop(&v), "the victim's registers are as they were", "%llu of %llu rounds are wrong", u(v.wrong),
 	      u(v.rounds));
 }

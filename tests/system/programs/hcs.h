@@ -49,6 +49,9 @@ uint64_t hcs_vlenb(void);
 /* Loads x1 to x31 of @in but sp, executes ecall, and stores them to @out. */
 void hcs_ecall(const struct registers *in, struct registers *out);
 
+/* Keeps a value in a0 until *stop. What is there then, or as soon as it is another one. */
+long hcs_hold(const volatile bool *stop, long value);
+
 /*
  * A thread that computes the same again and again, and looks whether it is. A restless one makes system calls and
  * sleeps in between.

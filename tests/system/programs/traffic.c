@@ -695,6 +695,18 @@ static void do_isolation(void)
 	guest_destroy(&c);
 	traffic_destroy(&a);
 	traffic_destroy(&b);
+
+	/* Who gets their VMIDs next inherits nothing that the hardware knew of them. */
+	traffic_create(&a, kvm, 4);
+	traffic_create(&b, kvm, 4);
+	traffic_start(&a, VCPU_CPU, true);
+	traffic_start(&b, VCPU_CPU, true);
+	check(flows(&a, 50) && flows(&b, 50), "so do the next two", "one is lost");
+	check(drain(&a) && drain(&b), "all that these sent was seen", "some are lost");
+	value = vm_query(a.haiov, a.vm).out_fallbacks + vm_query(b.haiov, b.vm).out_fallbacks;
+	check(!value, "the hardware has found all of their routes", "%llu sends were refused", u(value));
+	traffic_destroy(&a);
+	traffic_destroy(&b);
 	close(kvm);
 	back_to(&before, "nothing is left");
 }
