@@ -13,7 +13,7 @@ $(foreach v,$(GIVEN),$(eval override $v := $$(value $v))$(eval export $v))
 export HAIOV_COMMAND := make $(MAKECMDGOALS)$(foreach v,$(GIVEN), $v='$(value $v)')
 CLEAN_ENV := env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL -u GNUMAKEFLAGS
 
-.PHONY: help all image demo bench bench-publish test soak check run shell patches clean distclean cache-clean linux-tree qemu-tree
+.PHONY: help all image demo bench bench-publish test soak mutants check run shell patches clean distclean cache-clean linux-tree qemu-tree
 
 help:
 	@tools/build/help
@@ -21,7 +21,7 @@ help:
 all image:
 	@$(CLEAN_ENV) tools/build/stage qemu plugin image
 
-demo bench bench-publish test soak check run shell patches clean distclean cache-clean:
+demo bench bench-publish test soak mutants check run shell patches clean distclean cache-clean:
 	@$(CLEAN_ENV) tools/build/verb-$@
 
 bench-% soak-%:
