@@ -135,6 +135,11 @@ def row(scenario, mechanism, params, metric, unit, values):
             "unit": unit, **spread(values)}
 
 
+def traps(line, hart):
+    """How many traps a hart took, whatever they led to, by a line of the instruction counter."""
+    return sum(line["traps"][hart].values())
+
+
 def find(rows, scenario, mechanism, metric, **params):
     """The only row with these, or None."""
     found = [r for r in rows if (r["scenario"], r["mechanism"], r["metric"]) == (scenario, mechanism, metric)

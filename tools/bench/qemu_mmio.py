@@ -10,7 +10,7 @@ import shutil
 import statistics
 import subprocess
 
-from bench import MODES, TOP, Failed, made, row
+from bench import MODES, TOP, Failed, made, row, traps
 
 # As the guest numbers them.
 WAYS = ("empty", "serial-read", "serial-write", "virtio-read", "virtio-write")
@@ -88,18 +88,18 @@ def gather(found, lines):
     """Samples by (mechanism, way), with what the instruction counter says where it ran."""
     samples, lines = {}, iter(lines)
     for mechanism, measured in MEASURED.items():
-        empty = empty_taken = None
+        empty = None
         for way, ns, exits in parse(mechanism, found[f"qemu {mechanism}"]):
             sample = {"ns": ns / N, "exits": exits / N}
             line = next(lines, None)
             if line:
                 if line["region"] != REGION + WAYS.index(way) or str(line["hart"]) != HART:
                     raise Failed(f"QEMU, {way} by {mechanism}: counted region {line['region']} of hart {line['hart']}")
-                mine, taken = line["insn"][HART], sum(line["traps"][HART].values())
+                mine = {**line["insn"][HART], "traps": traps(line, HART)}
                 if way == "empty":
-                    empty, empty_taken = mine, taken
+                    empty = mine
                 sample["insn"] = {mode: (mine[mode] - empty[mode]) / N for mode in MODES}
-                sample["traps"] = (taken - empty_taken) / N
+                sample["traps"] = (mine["traps"] - empty["traps"]) / N
             if way == "empty" or way in measured:
                 samples.setdefault((mechanism, way), []).append(sample)
     return samples
