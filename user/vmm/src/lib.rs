@@ -39,6 +39,7 @@ pub mod console;
 pub mod consumer;
 pub mod control;
 pub mod doorbell;
+pub mod edge;
 pub mod error;
 pub mod fdt;
 pub mod gate;

@@ -14,6 +14,7 @@ use kvm_ioctls::VmFd;
 use vm_superio::Trigger;
 use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
+use crate::edge::Edge;
 use crate::error::{Error, Result};
 use crate::sys;
 
@@ -21,6 +22,7 @@ use crate::sys;
 pub struct Line {
     vm: Arc<VmFd>,
     irq: u32,
+    edge: Edge,
     irqfd: Option<EventFd>,
     /// How a handler signals that.
     signal: OnceLock<Signal>,
@@ -34,7 +36,7 @@ impl Line {
     /// * `vm` - the VM.
     /// * `irq` - the input of its APLIC.
     pub fn new(vm: Arc<VmFd>, irq: u32) -> Self {
-        Self { vm, irq, irqfd: None, signal: OnceLock::new() }
+        Self { vm, irq, edge: Edge::default(), irqfd: None, signal: OnceLock::new() }
     }
 
     /// A wire that is an irqfd, so that an edge is one signal of an eventfd.
@@ -88,8 +90,6 @@ impl Trigger for Line {
             // KVM reads it at once, so that its counter does not get full.
             return irqfd.write(1);
         }
-        self.vm.set_irq_line(self.irq, true)?;
-        self.vm.set_irq_line(self.irq, false)?;
-        Ok(())
+        Ok(self.edge.make(|level| self.vm.set_irq_line(self.irq, level))?)
     }
 }
