@@ -1,5 +1,5 @@
 #!/bin/sh
-# shellcheck shell=dash disable=SC2016,SC2034
+# shellcheck shell=dash disable=SC2016,SC2034,SC3045
 # SPDX-License-Identifier: GPL-2.0-only
 # For scripts in the host under test that drive haiov-vmm: which programs, checks, guests. Source it.
 # Programs are those of the image, unless there are others beside this file.
@@ -68,4 +68,34 @@ typed() {
 	exec 3>&-
 	rm keys
 	check "input: more than the port holds arrives in order" has "$1" "got <$long>"
+}
+
+# talked ROUNDS ARGUMENTS...: a guest that says a word and waits for a line, again and again. This shell and all threads of the
+# VMM but the vCPU's are on one CPU, and it is busy for a while before it answers: whoever is amid an interrupt for
+# the word is then amid it still when that for the answer is due.
+talked() {
+	rounds=$1
+	shift
+	mkfifo keys said
+	exec 3<>keys 4<>said
+	taskset -p -c 0 $$ >/dev/null
+	guest said --cpu-of-vcpu 1 "$@" --cmdline "$(run "exec </dev/console; stty -echo
+		for i in \$(seq $rounds); do echo ::word; read -r line; done; echo ::done")" <keys 3<&- 4<&- &
+	round=0
+	while read -r -t 30 line <&4; do
+		case $line in
+		::word*)
+			round=$((round + 1))
+			while read -r line; do :; done </sys/kernel/debug/haiov/counters
+			echo answer >&3
+			;;
+		::done*) break ;;
+		esac
+	done
+	[ $round = "$rounds" ] || kill "$(pidof haiov-vmm)"
+	wait
+	exec 3>&- 4>&-
+	rm keys said
+	taskset -p ff $$ >/dev/null
+	check "input: each of $rounds answers arrives" [ $round = "$rounds" ]
 }

@@ -72,6 +72,7 @@ for i in 1 2 3 4; do
 done
 
 typed echoed --console uer
+talked 300 --console uer
 
 # Loads and stores of the bench device: all of them by the handler, none by an exit, and the driver finds what it stored.
 guest bench.out --mmio-bench bench --cmdline "$(run \
