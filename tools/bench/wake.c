@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A backend that is kicked, for bench-wake: what is between the kick and its first instruction is marked for the
+ * A backend that is kicked, for bench-wake and bench-lookup: what is between the kick and its first instruction is marked for the
  * instruction counter, event by event. Each event is sent when the one before has been acknowledged.
  *
- *   wake MECHANISM CPU COMPETITORS EVENTS [IDLE_WINDOWS]
+ *   wake MECHANISM CPU COMPETITORS EVENTS [IDLE_WINDOWS [VMS ROUTES CHANGES]]
  *
  * MECHANISM: a guest's kick reaches hcs (a context), vei (a thread that reads an eventfd, to which a route leads),
  * ioeventfd (the same by KVM), poll (a thread that looks at a word all the while); a thread of another CPU reaches eventfd,
  * pipe (a thread that reads) and signal (one in pause).
  * CPU is what the backend's CPU does when the kick comes: idle; user (a thread of another process computes; with poll the
- * backend's); guest (a vCPU of a VM of this process computes); kernel (a thread of another process makes system calls).
+ * backend's); foreign (the same, but of another user, so that no context may interrupt it); guest (a vCPU of a VM of
+ * this process computes); kernel (a thread of another process makes system calls).
  * COMPETITORS more threads of another process compute there. Then IDLE_WINDOWS times, nobody kicks for a while.
+ *
+ * With hcs and vei the guest is the last of VMS that are bound, and what it sends is the last of ROUTES of its VM. CHANGES
+ * times that is removed and added again in the end.
  *
  * Prints for each event whether the handler of a context began as a frame (f) or on its thread (t).
  */
@@ -36,6 +40,7 @@
 #include <linux/kvm.h>
 
 #include "check.h"
+#include "crowd.h"
 #include "guest.h"
 #include "haiov.h"
 #include "hcs.h"
@@ -43,7 +48,7 @@
 
 #define SENDER_CPU	1
 #define BACKEND_CPU	2
-#define NR_VEIRQS	1
+#define FOREIGN_USER	65534
 #define MAX_EVENTS	100000
 #define IDLE_NS		20000000
 
@@ -62,6 +67,9 @@ struct backend {
 	struct slot *slot;
 	enum mechanism mechanism;
 	uint64_t events, context;
+	bool crowded; /* among other VMs and routes */
+	unsigned int vms, routes, changes;
+	struct haiov_route_add route; /* the one that is measured */
 	int haiov;
 	int from, to; /* what it reads, and what the sender writes */
 	pid_t tid;
@@ -221,8 +229,8 @@ static void *make_calls(void *arg)
 		syscall(SYS_getppid);
 }
 
-/* A process with @calling threads that make system calls, and @computing ones that do not. */
-static pid_t neighbors(unsigned int calling, unsigned int computing)
+/* A process of @user with @calling threads that make system calls, and @computing ones that do not. */
+static pid_t neighbors(uid_t user, unsigned int calling, unsigned int computing)
 {
 	char *running = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	uint64_t deadline = now_us() + PATIENCE_US;
@@ -234,7 +242,9 @@ static pid_t neighbors(unsigned int calling, unsigned int computing)
 	if (pid < 0)
 		broken("fork");
 	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* In this order: a change of the user takes the other back. */
+		if (setresuid(user, user, user) || prctl(PR_SET_PDEATHSIG, SIGKILL))
+			broken("user %u", user);
 		for (unsigned int i = 0; i < calling + computing; i++) {
 			pthread_t thread;
 
@@ -253,32 +263,60 @@ static pid_t neighbors(unsigned int calling, unsigned int computing)
 
 /* ---- a case ---- */
 
-static void connect_backend(struct backend *b)
+static void add_route(struct backend *b)
+{
+	errno = try_ioctl(b->haiov, HAIOV_ROUTE_ADD, &b->route);
+	if (errno)
+		broken("ROUTE_ADD");
+}
+
+/* The route that is measured, behind all others that there are to be. */
+static void connect_route(struct backend *b, int kvm)
+{
+	struct haiov_context_create c = {
+		.size = sizeof(c), .flags = HAIOV_CONTEXT_CPU, .cpu = BACKEND_CPU,
+		.entry = (uintptr_t)hcs_entry, .data = (uintptr_t)b,
+	};
+	struct crowd crowd;
+	unsigned int others;
+
+	crowd_vms(&crowd, b->haiov, kvm, b->vms - 1);
+	b->route = (struct haiov_route_add){ .size = sizeof(b->route), .veirq = b->routes - 1 };
+	b->route.vm_id = vm_bind(b->haiov, b->guest.vm, b->routes);
+	others = crowd_eventfds(&crowd, b->route.vm_id, b->routes - 1, BACKEND_CPU);
+
+	if (b->mechanism == HCS || b->crowded) {
+		b->area.handler = marked_handler;
+		errno = try_ioctl(b->haiov, HAIOV_CONTEXT_CREATE, &c);
+		if (errno)
+			broken("CONTEXT_CREATE");
+		b->context = c.out_context_id;
+		crowd_context(&crowd, b->route.vm_id, others, b->routes - 1, b->context);
+	}
+
+	if (b->mechanism == HCS) {
+		b->route.flags = HAIOV_ROUTE_CONTEXT;
+		b->route.context_id = b->context;
+	} else {
+		b->from = eventfd(0, EFD_CLOEXEC);
+		b->route.flags = HAIOV_ROUTE_CPU;
+		b->route.eventfd = b->from;
+		b->route.cpu = BACKEND_CPU;
+	}
+	add_route(b);
+	if (vm_query(b->haiov, b->route.vm_id).out_nr_routes != b->routes)
+		broken("not %u routes", b->routes);
+	b->slot->value = b->route.veirq;
+}
+
+static void connect_backend(struct backend *b, int kvm)
 {
 	int ends[2];
 
 	switch (b->mechanism) {
-	case HCS: {
-		struct haiov_context_create c = {
-			.size = sizeof(c), .flags = HAIOV_CONTEXT_CPU, .cpu = BACKEND_CPU,
-			.entry = (uintptr_t)hcs_entry, .data = (uintptr_t)b,
-		};
-		struct haiov_route_add r = { .size = sizeof(r), .flags = HAIOV_ROUTE_CONTEXT };
-
-		b->area.handler = marked_handler;
-		r.vm_id = vm_bind(b->haiov, b->guest.vm, NR_VEIRQS);
-		errno = try_ioctl(b->haiov, HAIOV_CONTEXT_CREATE, &c);
-		if (errno)
-			broken("CONTEXT_CREATE");
-		b->context = r.context_id = c.out_context_id;
-		errno = try_ioctl(b->haiov, HAIOV_ROUTE_ADD, &r);
-		if (errno)
-			broken("ROUTE_ADD");
-		break;
-	}
+	case HCS:
 	case VEI:
-		b->from = eventfd(0, EFD_CLOEXEC);
-		route_add(b->haiov, vm_bind(b->haiov, b->guest.vm, NR_VEIRQS), 0, b->from, BACKEND_CPU);
+		connect_route(b, kvm);
 		break;
 	case IOEVENTFD: {
 		struct kvm_ioeventfd doorbell = { .addr = DOORBELL_GPA, .len = 4 };
@@ -331,31 +369,60 @@ static void wait_for(const struct backend *b, uint64_t events)
 		}
 }
 
+#define MARKED_IOCTL(region, fd, cmd, arg) do {								\
+	register long a0 asm("a0") = (fd);								\
+	register long a1 asm("a1") = (cmd);								\
+	register void *a2 asm("a2") = (arg);								\
+	register long a7 asm("a7") = SYS_ioctl;								\
+													\
+	asm volatile(BEGIN(region) "ecall\n\t" END(region) : "+r"(a0) : "r"(a1), "r"(a2), "r"(a7) : "memory"); \
+	if (a0)												\
+		broken(#cmd ": %ld", a0);								\
+} while (0)
+
+/* On the CPU that the route leads to: who removes one waits for that CPU, and how long another one takes is no cost. */
+static void change_route(struct backend *b)
+{
+	pin_to(BACKEND_CPU);
+	for (unsigned int i = 0; i < b->changes; i++) {
+		struct haiov_destroy d = { .size = sizeof(d), .id = b->route.out_route_id };
+
+		MARKED_IOCTL(REGION_REMOVE, b->haiov, HAIOV_DESTROY, &d);
+		MARKED_IOCTL(REGION_ADD, b->haiov, HAIOV_ROUTE_ADD, &b->route);
+	}
+}
+
+static unsigned int number(int argc, char **argv, int which, unsigned int otherwise)
+{
+	return argc > which ? strtoul(argv[which], NULL, 10) : otherwise;
+}
+
 int main(int argc, char **argv)
 {
 	static struct guest other;
 	unsigned int competitors, windows, mechanism;
-	bool user, guest, kernel;
+	bool user, foreign, guest, kernel;
 	pthread_t thread, sender;
 	struct backend *b;
 	pid_t neighbor;
 	int kvm;
 
 	if (argc < 5)
-		broken("wake MECHANISM CPU COMPETITORS EVENTS [IDLE_WINDOWS]");
+		broken("wake MECHANISM CPU COMPETITORS EVENTS [IDLE_WINDOWS [VMS ROUTES CHANGES]]");
 	for (mechanism = 0; strcmp(argv[1], mechanisms[mechanism]); mechanism++)
 		if (mechanism == SIGNAL)
 			broken("no mechanism '%s'", argv[1]);
 	user = !strcmp(argv[2], "user");
+	foreign = !strcmp(argv[2], "foreign");
 	guest = !strcmp(argv[2], "guest");
 	kernel = !strcmp(argv[2], "kernel");
-	if (!user && !guest && !kernel && strcmp(argv[2], "idle"))
+	if (!user && !foreign && !guest && !kernel && strcmp(argv[2], "idle"))
 		broken("no CPU '%s'", argv[2]);
-	competitors = strtoul(argv[3], NULL, 10);
-	windows = argc > 5 ? strtoul(argv[5], NULL, 10) : 0;
+	competitors = number(argc, argv, 3, 0);
+	windows = number(argc, argv, 5, 0);
 
 	pin_to(0);
-	neighbor = neighbors(kernel, competitors + (user && mechanism != POLL));
+	neighbor = neighbors(foreign ? FOREIGN_USER : geteuid(), kernel, competitors + (foreign || (user && mechanism != POLL)));
 
 	b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (b == MAP_FAILED || mlockall(MCL_CURRENT | MCL_FUTURE))
@@ -365,11 +432,17 @@ int main(int argc, char **argv)
 	b->events = strtoul(argv[4], NULL, 10);
 	if (!b->events || b->events > MAX_EVENTS)
 		broken("%s events", argv[4]);
+	b->crowded = argc > 6;
+	b->vms = number(argc, argv, 6, 1);
+	b->routes = number(argc, argv, 7, 1);
+	b->changes = number(argc, argv, 8, 0);
+	if (!b->vms || !b->routes || (mechanism > VEI && b->crowded))
+		broken("%u VMs, %u routes", b->vms, b->routes);
 	kvm = open_kvm();
 	guest_create(&b->guest, kvm);
 	b->slot = &b->guest.shared->acked[0];
 	b->haiov = open_haiov();
-	connect_backend(b);
+	connect_backend(b, kvm);
 	guest_add_vcpu(&b->guest);
 	if (guest) {
 		guest_create(&other, kvm);
@@ -399,10 +472,11 @@ int main(int argc, char **argv)
 		guest_stop(&b->guest);
 	if (guest)
 		guest_stop(&other);
-	printf("began %s\n", mechanism == HCS ? b->began : "-");
-	fflush(stdout);
 	kill(neighbor, SIGKILL);
 	waitpid(neighbor, NULL, 0);
+	change_route(b);
+	printf("began %s\n", mechanism == HCS ? b->began : "-");
+	fflush(stdout);
 	/* The rest goes with the process. */
 	_exit(failures != 0);
 }

@@ -7,6 +7,8 @@
 #define REGION_SENDER	0 /* the kick */
 #define REGION_WAKE	1 /* from the kick to the first instruction of the backend */
 #define REGION_IDLE	2 /* a time in which nobody kicks */
+#define REGION_REMOVE	3 /* HAIOV_DESTROY of the route */
+#define REGION_ADD	4 /* HAIOV_ROUTE_ADD of the same */
 
 /* How the guest kicks, beside the store of the event's number that all ways have: in shared.nr_fired. */
 #define KICK_NONE	0

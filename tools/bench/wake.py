@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is between a kick and the first instruction of a backend, event by event.
+"""What is between a kick and the first instruction of a backend, event by event: what bench-wake and bench-lookup share.
 
 wake.c is the backend, on a CPU of its own; each run of it is a list of words, its arguments, of which the first is the
 mechanism. Harts take turns (-icount), and the instruction counter says for each event what each hart executed between the
@@ -18,10 +18,10 @@ from bench import TOP, Failed
 
 # Until all that the first events need is in memory, and what the start of a process leaves behind is done.
 WARM_UP = 50
-PROGRAM = ("tools/bench/wake.c", "tools/bench/wake-guest.S",
+PROGRAM = ("tools/bench/wake.c", "tools/bench/crowd.c", "tools/bench/wake-guest.S",
            *("tests/system/programs/" + name for name in ("check.c", "guest.c", "haiov.c", "hcs-entry.S")))
 # As in wake.c and wake.h.
-SENDER, WAKE, IDLE = range(3)
+SENDER, WAKE, IDLE, REMOVE, ADD = range(5)
 SENDER_HART, BACKEND_HART = "1", "2"
 # What the hart stores when it starts a handler, outside of any instruction.
 FRAME_STORES = 31
@@ -52,7 +52,7 @@ def measure(runs, name, **options):
         out = Path(folder) / "windows"
         found, _ = bench.boot(command, name, extra=extra, icount=0, plugin=f"out={out},index=exact", **options)
         lines = [json.loads(line) for line in out.read_text().splitlines()]
-    return found, {region: [line for line in lines if line.get("region") == region] for region in range(3)}
+    return found, {region: [line for line in lines if line.get("region") == region] for region in range(5)}
 
 
 def take(windows, count, region, hart=None):
