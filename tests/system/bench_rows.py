@@ -16,14 +16,14 @@ def documented(row):
     return set(row) == FIELDS and row["min"] <= row["median"] <= row["p99"] <= row["max"]
 
 
-def run(tap, name, *words):
+def run(tap, name, *words, **environment):
     """Runs a bench at its quick size, and checks its rows; (how it ended, with what it printed; the rows)."""
     rows = []
     with tempfile.TemporaryDirectory(prefix="haiov-bench-test.") as folder:
         rows_at = os.path.join(folder, "rows.json")
         done = subprocess.run([str(TOP / "tools/bench" / name), *words, "--rows", rows_at],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              env={**os.environ, "BENCH_SIZE": "quick"}, check=False)
+                              env={**os.environ, "BENCH_SIZE": "quick", **environment}, check=False)
         if os.path.exists(rows_at):
             with open(rows_at, encoding="utf-8") as stream:
                 rows = json.load(stream)

@@ -2,7 +2,8 @@
 """What every scenario of the bench shares: a boot whose output has sections, and result rows.
 
 A scenario is an executable tools/bench/bench-NAME; 'make bench-NAME' runs it, 'make bench' all of
-them. It writes its rows by publish(). BENCH_SIZE (quick, full) is size().
+them. It writes its rows by publish(). BENCH_SIZE (quick, full) is size(). With XHAIOV=off the machine has no
+Xhaiov: a scenario measures the mechanisms that are present() there.
 """
 
 import fcntl
@@ -18,7 +19,9 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("HAIOV_BUILD", TOP / "build"))
-RESULTS = BUILD / "bench/results.json"
+XHAIOV = os.environ.get("XHAIOV", "on")
+# What was measured without Xhaiov has a folder of its own.
+RESULTS = BUILD / ("bench-off" if XHAIOV == "off" else "bench") / "results.json"
 SECTION = "====haiov-section "
 # The modes that the instruction counter tells apart.
 MODES = ("vu", "vs", "u", "hs", "m")
@@ -26,6 +29,8 @@ MODES = ("vu", "vs", "u", "hs", "m")
 IN_IMAGE = {"load": "modprobe haiov", "vmm": "haiov-vmm", "kernel": "/boot/Image", "initrd": "/boot/guest.cpio"}
 IN_EXTRA = {"load": "insmod /extra/haiov.ko", "vmm": "/extra/haiov-vmm", "kernel": "/extra/Image",
             "initrd": "/extra/guest.cpio"}
+# The mechanisms that are Xhaiov's.
+OURS = ("uer", "vei", "hcs", "haiov")
 # What the result of each scenario may be compared with; a row of anything else is a mistake.
 SCENARIOS = ("demo", "mmio", "kick", "wake", "uart", "net", "blk", "idle", "lookup")
 
@@ -84,6 +89,18 @@ def size():
     return value
 
 
+def present(mechanisms):
+    """Those of the mechanisms, as rows name them, that the machine has."""
+    return [name for name in mechanisms if XHAIOV != "off" or name.split("@")[0] not in OURS]
+
+
+def say_absent(mechanisms):
+    """Says which of these are not measured."""
+    absent = [name for name in mechanisms if not present([name])]
+    if absent:
+        print(f"not measured: {', '.join(absent)}: this machine has no Xhaiov\n", flush=True)
+
+
 def sections(text):
     """The output of a command by section; a section begins with the line SECTION + name."""
     found = {}
@@ -94,16 +111,19 @@ def sections(text):
 
 
 def boot(command, name, **options):
-    """Boots the host under test for one command (options: tools/run's Machine).
+    """Boots the host under test for one command (options: tools/run's Machine), which finds XHAIOV in its environment.
 
     Gives the sections of its output and the seconds that it took. If it fails, the message has
     the end of the section "guest".
     """
+    if XHAIOV not in ("on", "off"):
+        raise Failed(f"XHAIOV is '{XHAIOV}'; there are: on, off")
     run = load_run()
+    command = f"export XHAIOV={XHAIOV}\n{command}"
     logs = BUILD / "log"
     logs.mkdir(parents=True, exist_ok=True)
     try:
-        result = run.Machine(command, keep_console=logs / f"{name}-console.log", **options).run()
+        result = run.Machine(command, keep_console=logs / f"{name}-console.log", xhaiov=XHAIOV == "on", **options).run()
     except run.Unusable as failure:
         raise Failed(str(failure)) from failure
     output = result.output.decode(errors="replace")
@@ -155,11 +175,13 @@ def version():
 
 
 def publish(scenarios, rows):
-    """Replaces the rows of these scenarios in build/bench/results.json."""
+    """Replaces the rows of these scenarios in RESULTS. Those of a machine without Xhaiov say so."""
     strangers = {r["scenario"] for r in rows} - set(scenarios)
     if strangers:
         raise ValueError(f"rows of {sorted(strangers)} among those of {sorted(scenarios)}")
     stamp = {"run": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "version": version()}
+    if XHAIOV == "off":
+        stamp["xhaiov"] = "off"
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     with open(RESULTS.with_suffix(".lock"), "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

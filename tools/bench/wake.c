@@ -280,6 +280,7 @@ static void connect_route(struct backend *b, int kvm)
 	struct crowd crowd;
 	unsigned int others;
 
+	b->haiov = open_haiov();
 	crowd_vms(&crowd, b->haiov, kvm, b->vms - 1);
 	b->route = (struct haiov_route_add){ .size = sizeof(b->route), .veirq = b->routes - 1 };
 	b->route.vm_id = vm_bind(b->haiov, b->guest.vm, b->routes);
@@ -441,7 +442,6 @@ int main(int argc, char **argv)
 	kvm = open_kvm();
 	guest_create(&b->guest, kvm);
 	b->slot = &b->guest.shared->acked[0];
-	b->haiov = open_haiov();
 	connect_backend(b, kvm);
 	guest_add_vcpu(&b->guest);
 	if (guest) {
