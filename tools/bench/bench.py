@@ -3,7 +3,8 @@
 
 A scenario is an executable tools/bench/bench-NAME; 'make bench-NAME' runs it, 'make bench' all of
 them. It writes its rows by publish(). BENCH_SIZE (quick, full) is size(). With XHAIOV=off the machine has no
-Xhaiov: a scenario measures the mechanisms that are present() there.
+Xhaiov: a scenario measures the mechanisms that are present() there. What it is at is told on standard error, if that is
+a terminal or BENCH_PROGRESS is set.
 """
 
 import fcntl
@@ -11,6 +12,7 @@ import importlib.machinery
 import importlib.util
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -48,8 +50,45 @@ int main(int argc, char **argv)
 """
 
 
+BEGAN = time.monotonic()
+
+
 class Failed(Exception):
     """The scenario could not be carried out; the message says at which point."""
+
+
+def tell(text):
+    """Tells what the scenario is at, to who wants to know."""
+    if sys.stderr.isatty() or os.environ.get("BENCH_PROGRESS"):
+        minutes, seconds = divmod(int(time.monotonic() - BEGAN), 60)
+        print(f"[{minutes:3d}:{seconds:02d}] {text}", file=sys.stderr, flush=True)
+
+
+class Output:
+    """What a boot prints, as it comes. Lines with a prefix begin its steps, or end them, of which there are so many."""
+
+    def __init__(self, name, prefix, steps):
+        self.name, self.prefix, self.steps = name, prefix, steps
+        self.data, self.line, self.step = bytearray(), bytearray(), 0
+
+    def write(self, data):
+        self.data += data
+        *whole, rest = data.split(b"\n")
+        for line in whole:
+            self.line += line
+            self.take(self.line.decode(errors="replace").strip())
+            self.line.clear()
+        self.line += rest
+
+    def flush(self):
+        """Nothing is kept back."""
+
+    def take(self, line):
+        if line.startswith(self.prefix):
+            self.step += 1
+            # The counters are nothing for people.
+            what = line[len(self.prefix):].split(" first=")[0]
+            tell(f"{self.name}: {self.step}{f' of {self.steps}' if self.steps else ''}: {what}")
 
 
 def load_run():
@@ -110,9 +149,10 @@ def sections(text):
     return found
 
 
-def boot(command, name, **options):
+def boot(command, name, steps=None, **options):
     """Boots the host under test for one command (options: tools/run's Machine), which finds XHAIOV in its environment.
 
+    Its steps are the sections that the command names, or lines with a prefix: steps is that, and how many there will be.
     Gives the sections of its output and the seconds that it took. If it fails, the message has
     the end of the section "guest".
     """
@@ -122,11 +162,13 @@ def boot(command, name, **options):
     command = f"export XHAIOV={XHAIOV}\n{command}"
     logs = BUILD / "log"
     logs.mkdir(parents=True, exist_ok=True)
+    output = Output(name, *(steps or (SECTION, len(re.findall(re.escape(SECTION) + "[^']", command)))))
+    tell(f"{name}: boots")
     try:
-        result = run.Machine(command, keep_console=logs / f"{name}-console.log", xhaiov=XHAIOV == "on", **options).run()
+        result = run.Machine(command, keep_console=logs / f"{name}-console.log", xhaiov=XHAIOV == "on", **options).run(output)
     except run.Unusable as failure:
         raise Failed(str(failure)) from failure
-    output = result.output.decode(errors="replace")
+    output = output.data.decode(errors="replace")
     log = logs / f"{name}-output.log"
     log.write_text(output)
     if result.complaints:
