@@ -10,3 +10,9 @@ ext4_image() {
 		-U 00000000-0000-0000-0000-000000000001 -O ^has_journal,^metadata_csum_seed \
 		-d "$2" "$1" "$((size + size / 8 + $3))M"
 }
+
+# archive FILE DIR: an archive of the content of DIR that a kernel unpacks, owned by root.
+archive() {
+	(cd "$2" && find . -print0 | LC_ALL=C sort -z |
+		cpio --quiet -0 -o -H newc -R 0:0 --reproducible) >"$1"
+}
