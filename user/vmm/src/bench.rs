@@ -9,8 +9,10 @@
 //! | 0x0810 | NOTIFY | a store of 32 bits that signals an eventfd, in KVM |
 //! | 0x0820 | ANYLEN | a store of any length that does |
 //! | 0x1000 | VALUE | the same register, by a handler where the host has UER |
+//! | 0x2000 | VALUE | the same register, by a message to a thread where the host has ioregionfd |
+//! | 0x2800 | VALUE | as at 0x2000, but a store does not wait |
 //!
-//! The two pages are two devices, with the same code behind VALUE.
+//! The three pages are three devices, with the same code behind VALUE.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,12 +31,25 @@ pub const COALESCED_SIZE: u32 = 8;
 pub const NOTIFY: u64 = 0x810;
 /// Offset of ANYLEN.
 pub const ANYLEN: u64 = 0x820;
+/// Offset of the half of the third page where stores are posted.
+pub const POSTED: u64 = 0x800;
 const VALUE: u64 = 0;
 const PHASE: u64 = 0x10;
 
 /// The ways that the guest compares, in the order of their numbers.
-const PHASES: [&str; 8] =
-    ["empty", "exit-write", "exit-read", "coalesced-write", "ioeventfd-write", "uer-write", "uer-read", "anylen-write"];
+const PHASES: [&str; 11] = [
+    "empty",
+    "exit-write",
+    "exit-read",
+    "coalesced-write",
+    "ioeventfd-write",
+    "uer-write",
+    "uer-read",
+    "anylen-write",
+    "ioregion-write",
+    "ioregion-read",
+    "ioregion-posted",
+];
 
 /// The register VALUE, and how often it was reached in which way.
 #[derive(Debug, Default)]
@@ -44,32 +59,61 @@ pub struct Register {
     writes: AtomicU64,
     handled_reads: AtomicU64,
     handled_writes: AtomicU64,
+    messaged_reads: AtomicU64,
+    messaged_writes: AtomicU64,
 }
 
 impl Register {
     fn seen(&self) -> Seen {
-        let [reads, writes, handled_reads, handled_writes] =
-            [&self.reads, &self.writes, &self.handled_reads, &self.handled_writes].map(|n| n.load(Ordering::Relaxed));
-        Seen { reads, writes, handled_reads, handled_writes, coalesced: 0 }
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Seen {
+            reads: of(&self.reads),
+            writes: of(&self.writes),
+            handled_reads: of(&self.handled_reads),
+            handled_writes: of(&self.handled_writes),
+            messaged_reads: of(&self.messaged_reads),
+            messaged_writes: of(&self.messaged_writes),
+            coalesced: 0,
+        }
+    }
+
+    fn load(&self, offset: u64, count: &AtomicU64) -> u64 {
+        if offset != VALUE {
+            return 0;
+        }
+        count.fetch_add(1, Ordering::Relaxed);
+        self.value.load(Ordering::Relaxed)
+    }
+
+    fn store(&self, offset: u64, value: u64, count: &AtomicU64) {
+        if offset == VALUE {
+            count.fetch_add(1, Ordering::Relaxed);
+            self.value.store(value, Ordering::Relaxed);
+        }
     }
 }
 
 impl Device for Register {
     fn read(&self, caller: Caller<'_>, offset: u64, _size: u8) -> Result<u64, Punt> {
-        if offset != VALUE {
-            return Ok(0);
-        }
-        let count = if caller.is_handler() { &self.handled_reads } else { &self.reads };
-        count.fetch_add(1, Ordering::Relaxed);
-        Ok(self.value.load(Ordering::Relaxed))
+        Ok(self.load(offset, if caller.is_handler() { &self.handled_reads } else { &self.reads }))
     }
 
     fn write(&self, caller: Caller<'_>, offset: u64, value: u64, _size: u8) -> Result<(), Punt> {
-        if offset == VALUE {
-            let count = if caller.is_handler() { &self.handled_writes } else { &self.writes };
-            count.fetch_add(1, Ordering::Relaxed);
-            self.value.store(value, Ordering::Relaxed);
-        }
+        self.store(offset, value, if caller.is_handler() { &self.handled_writes } else { &self.writes });
+        Ok(())
+    }
+}
+
+/// The third page, as a thread that KVM sends messages to reaches it, and not an exit.
+pub struct Messaged(pub Arc<Register>);
+
+impl Device for Messaged {
+    fn read(&self, _caller: Caller<'_>, offset: u64, _size: u8) -> Result<u64, Punt> {
+        Ok(self.0.load(offset % POSTED, &self.0.messaged_reads))
+    }
+
+    fn write(&self, _caller: Caller<'_>, offset: u64, value: u64, _size: u8) -> Result<(), Punt> {
+        self.0.store(offset % POSTED, value, &self.0.messaged_writes);
         Ok(())
     }
 }
@@ -83,6 +127,9 @@ struct Seen {
     /// In handlers.
     handled_reads: u64,
     handled_writes: u64,
+    /// By messages.
+    messaged_reads: u64,
+    messaged_writes: u64,
     /// Stores that KVM had kept.
     coalesced: u64,
 }
@@ -94,6 +141,8 @@ impl Seen {
             writes: self.writes - before.writes,
             handled_reads: self.handled_reads - before.handled_reads,
             handled_writes: self.handled_writes - before.handled_writes,
+            messaged_reads: self.messaged_reads - before.messaged_reads,
+            messaged_writes: self.messaged_writes - before.messaged_writes,
             coalesced: self.coalesced - before.coalesced,
         }
     }
@@ -127,8 +176,9 @@ struct Log {
 /// The page of the device that is reached by exits.
 pub struct Bench {
     here: Register,
-    /// The other page.
+    /// The other pages.
     handled: Arc<Register>,
+    messaged: Arc<Register>,
     coalesced: AtomicU64,
     log: Mutex<Log>,
 }
@@ -139,20 +189,23 @@ impl Bench {
     /// # Arguments
     ///
     /// * `handled` - the page that handlers serve.
+    /// * `messaged` - the page that a thread serves.
     /// * `meter` - reads KVM's counters.
     /// * `out` - where reports go.
-    pub fn new(handled: Arc<Register>, meter: Meter, out: Box<dyn Write + Send>) -> Self {
+    pub fn new(handled: Arc<Register>, messaged: Arc<Register>, meter: Meter, out: Box<dyn Write + Send>) -> Self {
         let log = Mutex::new(Log { meter, out, running: None });
-        Self { here: Register::default(), handled, coalesced: AtomicU64::new(0), log }
+        Self { here: Register::default(), handled, messaged, coalesced: AtomicU64::new(0), log }
     }
 
     fn seen(&self) -> Seen {
-        let (here, handled) = (self.here.seen(), self.handled.seen());
+        let (here, handled, messaged) = (self.here.seen(), self.handled.seen(), self.messaged.seen());
         Seen {
-            reads: here.reads + handled.reads,
-            writes: here.writes + handled.writes,
+            reads: here.reads + handled.reads + messaged.reads,
+            writes: here.writes + handled.writes + messaged.writes,
             handled_reads: handled.handled_reads,
             handled_writes: handled.handled_writes,
+            messaged_reads: messaged.messaged_reads,
+            messaged_writes: messaged.messaged_writes,
             coalesced: self.coalesced.load(Ordering::Relaxed),
         }
     }
@@ -208,13 +261,13 @@ mod tests {
     #[test]
     fn phases_count_what_came_in_them() {
         let out = Shared::default();
-        let handled = Arc::new(Register::default());
+        let (handled, messaged) = (Arc::new(Register::default()), Arc::new(Register::default()));
         let exits = Arc::new(AtomicU64::new(5));
         let meter = {
             let exits = exits.clone();
             Box::new(move || Ok(Counters::from([("exits".into(), exits.load(Ordering::Relaxed))])))
         };
-        let bench = Bench::new(handled.clone(), meter, Box::new(out.clone()));
+        let bench = Bench::new(handled.clone(), messaged.clone(), meter, Box::new(out.clone()));
         let store = |offset, value| bench.write(Caller::outside(), offset, value, 4).unwrap();
         store(VALUE, 1);
         store(PHASE, 1 << 1);
@@ -227,6 +280,10 @@ mod tests {
         handled.write(Caller::outside(), VALUE, 77, 4).unwrap();
         assert_eq!(handled.read(Caller::outside(), VALUE, 4), Ok(77));
         assert_eq!(handled.read(Caller::outside(), 4, 4), Ok(0), "another register");
+        let by_message = Messaged(messaged.clone());
+        by_message.write(Caller::outside(), VALUE, 88, 4).unwrap();
+        by_message.write(Caller::outside(), POSTED + VALUE, 99, 4).unwrap();
+        assert_eq!(by_message.read(Caller::outside(), VALUE, 4), Ok(99), "posted or not, it is one register");
         store(PHASE, 2 << 1 | 1); // not the one that runs
         store(PHASE, 99 << 1);
         store(PHASE, 1 << 1 | 1);
@@ -236,6 +293,7 @@ mod tests {
         assert_eq!(report["phase"], "exit-write");
         assert_eq!((&report["writes"], &report["reads"]), (&4.into(), &2.into()));
         assert_eq!((&report["coalesced"], &report["handled_writes"]), (&1.into(), &0.into()));
+        assert_eq!((&report["messaged_writes"], &report["messaged_reads"]), (&2.into(), &1.into()));
         assert_eq!(report["counters"]["exits"], 4);
     }
 }

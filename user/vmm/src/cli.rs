@@ -52,7 +52,8 @@ pub struct Options {
     pub disk: Option<PathBuf>,
 
     /// How the guest tells the disk that there is something to do, and how its accesses to the disk's registers reach
-    /// it; where the host cannot do 'vei', 'hcs' or 'uer', it warns and goes on with 'ioeventfd', or 'exit' for 'uer'
+    /// it; where the host cannot do 'vei', 'hcs', 'ioregionfd' or 'uer', it warns and goes on with 'ioeventfd', or 'exit' for
+    /// 'uer'
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Notify::Exit, requires = "disk")]
     pub blk: Notify,
 
@@ -71,8 +72,8 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub mmio_bench: Option<PathBuf>,
 
-    /// Host CPU that takes the interrupts of the doorbell and the disk; its consumers and the disk's thread or handler run
-    /// there, the vCPUs elsewhere unless --cpu-of-vcpu says otherwise
+    /// Host CPU that takes the interrupts of the doorbell and the disk; its consumers, the disk's thread or handler and
+    /// those of ioregionfd run there, the vCPUs elsewhere unless --cpu-of-vcpu says otherwise
     #[arg(long, value_name = "CPU")]
     pub cpu_of_route: Option<u32>,
 
@@ -108,6 +109,8 @@ pub enum Notify {
     Exit,
     /// As exit, but the notification signals an eventfd in KVM.
     Ioeventfd,
+    /// As ioeventfd, but the accesses to the other registers are messages of KVM to a thread.
+    Ioregionfd,
     /// There is no notification: a thread looks at the queue all the time.
     Poll,
     /// The notification is a virtual event interrupt, which signals the eventfd without an exit.
@@ -185,6 +188,7 @@ mod tests {
         }
         assert_eq!(parse("--kernel Image --disk a.img --blk hcs").unwrap().blk, Notify::Hcs);
         assert_eq!(parse("--kernel Image --disk a.img --blk haiov").unwrap().blk, Notify::Haiov);
+        assert_eq!(parse("--kernel Image --disk a.img --blk ioregionfd").unwrap().blk, Notify::Ioregionfd);
         assert!(parse("--kernel Image --blk uer").is_err(), "no disk");
     }
 

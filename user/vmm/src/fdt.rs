@@ -233,7 +233,7 @@ fn disk(fdt: &mut FdtWriter, disk: Disk) -> FdtWriterResult<()> {
 fn bench(fdt: &mut FdtWriter) -> FdtWriterResult<()> {
     let node = fdt.begin_node(&format!("bench@{:x}", layout::BENCH_BASE))?;
     fdt.property_string("compatible", "haiov,mmio-bench")?;
-    fdt.property_array_u32("reg", &reg(layout::BENCH_BASE, 2 * layout::BENCH_PAGE))?;
+    fdt.property_array_u32("reg", &reg(layout::BENCH_BASE, layout::BENCH_SIZE))?;
     fdt.end_node(node)
 }
 
@@ -326,13 +326,13 @@ mod tests {
     }
 
     #[test]
-    fn bench_device_has_two_pages() {
-        const PATH: &str = "/soc/bench@10002000";
+    fn bench_device_has_three_pages() {
+        const PATH: &str = "/soc/bench@10008000";
         let blob = build(&description()).unwrap();
         assert!(Fdt::new(&blob).unwrap().find_node(PATH).is_none());
         let blob = build(&Description { bench: true, ..description() }).unwrap();
         let tree = Fdt::new(&blob).unwrap();
-        assert_eq!(tree.find_node(PATH).unwrap().reg().unwrap().next().unwrap().size, Some(0x2000));
+        assert_eq!(tree.find_node(PATH).unwrap().reg().unwrap().next().unwrap().size, Some(0x3000));
     }
 
     #[test]

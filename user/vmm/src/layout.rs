@@ -13,14 +13,16 @@ pub const SERIAL_PAGE: u64 = 0x1000;
 pub const DOORBELL_BASE: u64 = 0x1000_1000;
 /// Size of the doorbell device: one page, so that a later VMM can map or trap it alone.
 pub const DOORBELL_SIZE: u64 = 0x1000;
-/// Bench device: registers that are reached by exits, and a page that handlers serve.
-pub const BENCH_BASE: u64 = 0x1000_2000;
-/// Size of each of its two pages.
-pub const BENCH_PAGE: u64 = 0x1000;
 /// Disk: the registers of virtio-mmio, and its configuration.
 pub const DISK_BASE: u64 = 0x1000_4000;
 /// Size of the disk: one page, so that handlers can take it over.
 pub const DISK_SIZE: u64 = 0x1000;
+/// Bench device: registers that are reached by exits, a page that handlers serve, and one that a thread does.
+pub const BENCH_BASE: u64 = 0x1000_8000;
+/// Size of each of its pages.
+pub const BENCH_PAGE: u64 = 0x1000;
+/// Size of the bench device.
+pub const BENCH_SIZE: u64 = 3 * BENCH_PAGE;
 /// APLIC, the controller of wired interrupts, in the kernel.
 pub const APLIC_BASE: u64 = 0x0d00_0000;
 /// Size of the APLIC that KVM emulates.
@@ -61,9 +63,9 @@ pub const MIB: u64 = 1 << 20;
 const _: () = {
     assert!(APLIC_BASE + APLIC_SIZE <= SERIAL_BASE);
     assert!(SERIAL_SIZE <= SERIAL_PAGE && SERIAL_BASE + SERIAL_PAGE <= DOORBELL_BASE);
-    assert!(DOORBELL_BASE + DOORBELL_SIZE <= BENCH_BASE);
-    assert!(BENCH_BASE + 2 * BENCH_PAGE <= DISK_BASE);
-    assert!(DISK_BASE + DISK_SIZE <= IMSIC_BASE);
+    assert!(DOORBELL_BASE + DOORBELL_SIZE <= DISK_BASE);
+    assert!(DISK_BASE + DISK_SIZE <= BENCH_BASE);
+    assert!(BENCH_BASE + BENCH_SIZE <= IMSIC_BASE);
     assert!(IMSIC_BASE + IMSIC_SIZE * MAX_CPUS as u64 <= RAM_BASE);
     assert!(SERIAL_IRQ >= 1 && SERIAL_IRQ != DISK_IRQ && DISK_IRQ <= APLIC_SOURCES);
 };

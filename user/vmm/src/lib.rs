@@ -19,6 +19,7 @@
 //! | [`kvm_stats`] | KVM's own counters |
 //! | [`affinity`] | which host CPU a thread runs on |
 //! | [`notify`] | the doorbell's ways into the host |
+//! | [`ioregion`] | a thread that serves what KVM sends it over a pipe |
 //! | [`gate`], [`control`] | stopping the vCPUs, and the socket by which a user asks for that |
 //! | [`snapshot`] | a guest on disk |
 //! | `aia`, `line`, `vcpu`, `machine` | what only a riscv64 host has |
@@ -43,6 +44,7 @@ pub mod edge;
 pub mod error;
 pub mod fdt;
 pub mod gate;
+pub mod ioregion;
 pub mod isa;
 pub mod kvm_stats;
 pub mod layout;

@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, Builder, JoinHandle};
 use std::time::Duration;
 
-use haiov::uer::{Event, Handler};
+use haiov::uer::{self, Event, Handler};
 use haiov::{Device, MmioRange, Route, UserVei, Vm};
 use kvm_ioctls::{IoEventAddress, Kvm, VcpuFd, VmFd};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use vm_memory::GuestMemoryMmap;
 
 use crate::aia::Aia;
-use crate::bench::{self, Bench, Register};
+use crate::bench::{self, Bench, Messaged, Register};
 use crate::block::Block;
 use crate::boot::{self, Blob};
 use crate::bus::Bus;
@@ -27,6 +27,7 @@ use crate::control::{Command, Control};
 use crate::doorbell::Doorbell;
 use crate::error::{Error, Result};
 use crate::gate::{Gate, kick_set};
+use crate::ioregion::{Ioregions, Region};
 use crate::kvm_stats::{Counters, KvmStats};
 use crate::line::Line;
 use crate::notify::HostMeter;
@@ -92,7 +93,7 @@ pub fn run(options: &Options) -> Result<()> {
     let mut guest = Guest::new(options, mem, cpus)?;
     let doorbell = if options.doorbell { Some(guest.add_doorbell(options, stats)?) } else { None };
     if let Some(reports) = reports {
-        guest.add_bench(reports)?;
+        guest.add_bench(options, reports)?;
     }
     if let Some(disk) = disk {
         guest.add_disk(options, disk)?;
@@ -142,6 +143,8 @@ struct Guest {
     bus: Bus,
     /// What sends the accesses to `bus.redirected` there; empty where the host has no UER.
     redirection: (Vec<MmioRange>, Vec<Handler>),
+    /// What sends the accesses to some of `bus.exits` to threads; empty where the host has no ioregionfd.
+    ioregions: Vec<Ioregions>,
     serial: Arc<Serial>,
     disk: Option<Arc<Disk>>,
     /// Where the disk's thread runs, if not anywhere.
@@ -191,6 +194,7 @@ impl Guest {
             aia,
             bus,
             redirection,
+            ioregions: Vec::new(),
             serial,
             disk: None,
             cpu_of_disk: None,
@@ -225,8 +229,8 @@ impl Guest {
         Ok(node)
     }
 
-    fn add_bench(&mut self, reports: Box<dyn Write + Send>) -> Result<()> {
-        let handled = Arc::new(Register::default());
+    fn add_bench(&mut self, options: &Options, reports: Box<dyn Write + Send>) -> Result<()> {
+        let (handled, messaged) = (Arc::new(Register::default()), Arc::new(Register::default()));
         let stats: Vec<_> = self
             .vcpus
             .iter()
@@ -238,9 +242,14 @@ impl Guest {
             stats.iter().try_for_each(|vcpu| vcpu.add_to(&mut sum))?;
             Ok(sum)
         };
-        let bench = Arc::new(Bench::new(handled.clone(), Box::new(meter), reports));
+        let bench = Arc::new(Bench::new(handled.clone(), messaged.clone(), Box::new(meter), reports));
         self.bus.exits.add(layout::BENCH_BASE, layout::BENCH_PAGE, bench)?;
         self.bus.redirected.add(layout::BENCH_BASE + layout::BENCH_PAGE, layout::BENCH_PAGE, handled)?;
+        let base = layout::BENCH_BASE + 2 * layout::BENCH_PAGE;
+        self.bus.exits.add(base, layout::BENCH_PAGE, messaged.clone())?;
+        let part = |offset, posted| Region { base: base + offset, size: bench::POSTED, offset, posted };
+        let parts = [part(0, false), part(bench::POSTED, true)];
+        self.add_ioregions(options, "the bench device", Arc::new(Messaged(messaged)), &parts)?;
 
         let eventfd = EventFd::new().map_err(Error::host("make an eventfd"))?;
         for (offset, len) in [(bench::NOTIFY, 4), (bench::ANYLEN, 0)] {
@@ -281,7 +290,40 @@ impl Guest {
                 self.disk_route = Some(route);
             }
         }
+        if options.blk == Notify::Ioregionfd {
+            // Around QueueNotify, which needs no answer: an eventfd wakes the disk's thread, and no other one before it.
+            let after = virtio_mmio::NOTIFY + 4;
+            let parts = [(0, virtio_mmio::NOTIFY), (after, layout::DISK_SIZE - after)].map(|(offset, size)| {
+                // None of them posted: an acknowledgement that comes late would take the next interrupt with it.
+                Region { base: layout::DISK_BASE + offset, size, offset, posted: false }
+            });
+            self.add_ioregions(options, "the disk", disk.clone(), &parts)?;
+        }
         self.disk = Some(disk);
+        Ok(())
+    }
+
+    /// Lets a thread serve parts of a device of `bus.exits`, or warns that they go on with exits.
+    fn add_ioregions(
+        &mut self,
+        options: &Options,
+        whose: &'static str,
+        device: Arc<dyn uer::Device>,
+        parts: &[Region],
+    ) -> Result<()> {
+        // Whoever waits for an answer is on a vCPU.
+        let on = match (options.cpu_of_route, options.cpu_of_vcpu.first()) {
+            (Some(cpu), _) => Where::On(cpu as usize),
+            (None, Some(cpu)) => Where::NotOn(*cpu),
+            (None, None) => Where::Anywhere,
+        };
+        let place = move || on.keep(whose);
+        match Ioregions::spawn(sys::borrow(&*self.vm), "ioregion", device, parts, place)? {
+            Some(ioregions) => self.ioregions.push(ioregions),
+            None => eprintln!(
+                "haiov-vmm: warning: this kernel has no ioregionfd; {whose} goes on with exits where it was to use it"
+            ),
+        }
         Ok(())
     }
 
@@ -380,7 +422,7 @@ impl Guest {
 
     /// Runs the guest until the first vCPU, or the user, ends it.
     fn run(self, options: &Options, control: Option<Control>) -> Result<()> {
-        let Self { vcpus, mem, vm, aia, bus, redirection, serial, disk, .. } = self;
+        let Self { vcpus, mem, vm, aia, bus, redirection, ioregions, serial, disk, .. } = self;
         let Self { cpu_of_disk, disk_route, disk_vei, binding, bench_event, cpu_of_route, memory, .. } = self;
         let (bus, gate, memory, aia) = (Arc::new(bus), Arc::new(Gate::default()), memory, Arc::new(aia));
         let vcpus: Arc<[_]> = vcpus.into_iter().map(Vcpu::new).collect();
@@ -431,7 +473,7 @@ impl Guest {
         close.write(1).map_err(Error::host("end the input"))?;
         helpers.into_iter().try_for_each(join)?;
         // The handlers first, then the devices: they have threads and routes that use the VM.
-        drop(redirection);
+        drop((redirection, ioregions));
         drop((bus, bench_event, disk_route, binding));
         drop((vcpus, aia, vm, memory));
         match first {

@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use kvm_bindings::KVMIO;
 use nix::errno::Errno;
 
+use crate::ioregion::Region;
+
 /// `_IO(KVMIO, number)`.
 const fn io(number: u32) -> u32 {
     (KVMIO << 8) | number
@@ -29,6 +31,24 @@ const KVM_GET_REG_LIST: u32 = iowr(0xb0, size_of::<u64>());
 const KVM_IOEVENTFD: u32 = iow(0x79, size_of::<kvm_bindings::kvm_ioeventfd>());
 /// The size in the number is that of the struct without its flexible member.
 const KVM_SET_SIGNAL_MASK: u32 = iow(0x8b, size_of::<u32>());
+const KVM_SET_IOREGION: u32 = iow(0xf0, size_of::<kvm_ioregion>());
+
+/// Of <linux/kvm_ioregion.h>, which only a kernel of this project has.
+#[repr(C)]
+#[derive(Default)]
+#[allow(non_camel_case_types)]
+struct kvm_ioregion {
+    guest_paddr: u64,
+    memory_size: u64,
+    user_data: u64,
+    read_fd: i32,
+    write_fd: i32,
+    flags: u32,
+    pad: [u8; 28],
+}
+
+const KVM_IOREGION_POSTED_WRITES: u32 = 1 << 1;
+const KVM_IOREGION_DEASSIGN: u32 = 1 << 2;
 
 /// Opens the statistics of a vCPU or VM.
 pub(crate) fn kvm_stats_fd(kvm: BorrowedFd<'_>) -> io::Result<File> {
@@ -46,6 +66,37 @@ pub(crate) fn kvm_ioeventfd(vm: BorrowedFd<'_>, address: u64, len: u32, eventfd:
     // SAFETY: both files are open; the kernel only reads the struct, which outlives the call and is the one that the
     // number belongs to.
     Errno::result(unsafe { libc::ioctl(vm.as_raw_fd(), KVM_IOEVENTFD as _, std::ptr::from_ref(&ioeventfd)) })?;
+    Ok(())
+}
+
+/// Lets KVM write the accesses to a region to a file, and read responses from another one; `None` ends that.
+///
+/// KVM holds its own references to the files.
+pub(crate) fn kvm_set_ioregion(
+    vm: BorrowedFd<'_>,
+    region: &Region,
+    files: Option<(BorrowedFd<'_>, BorrowedFd<'_>)>,
+) -> io::Result<()> {
+    let (read_fd, write_fd) = files.map_or((-1, -1), |(read, write)| (read.as_raw_fd(), write.as_raw_fd()));
+    let flags = if files.is_none() {
+        KVM_IOREGION_DEASSIGN
+    } else if region.posted {
+        KVM_IOREGION_POSTED_WRITES
+    } else {
+        0
+    };
+    let ioregion = kvm_ioregion {
+        guest_paddr: region.base,
+        memory_size: region.size,
+        user_data: region.offset,
+        read_fd,
+        write_fd,
+        flags,
+        ..kvm_ioregion::default()
+    };
+    // SAFETY: all files are open; the kernel only reads the struct, which outlives the call and is the one that the
+    // number belongs to.
+    Errno::result(unsafe { libc::ioctl(vm.as_raw_fd(), KVM_SET_IOREGION as _, std::ptr::from_ref(&ioregion)) })?;
     Ok(())
 }
 
@@ -181,6 +232,7 @@ mod tests {
         assert_eq!(KVM_GET_REG_LIST, 0xc008_aeb0);
         assert_eq!(KVM_IOEVENTFD, 0x4040_ae79);
         assert_eq!(KVM_SET_SIGNAL_MASK, 0x4004_ae8b);
+        assert_eq!(KVM_SET_IOREGION, 0x4040_aef0);
     }
 
     #[test]
@@ -190,6 +242,7 @@ mod tests {
         for error in [
             kvm_stats_fd(null).unwrap_err(),
             kvm_ioeventfd(null, 0, 4, null).unwrap_err(),
+            kvm_set_ioregion(null, &Region { base: 0, size: 8, offset: 0, posted: true }, None).unwrap_err(),
             kvm_unblock_signals_in_run(null).unwrap_err(),
             kvm_registers(null).unwrap_err(),
         ] {
