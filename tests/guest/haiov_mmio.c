@@ -9,6 +9,9 @@
  *   coalesced-write  a store that KVM keeps for the VMM
  *   ioeventfd-write  a store that KVM turns into an eventfd signal; anylen-write: one of any length does
  *   uer-write        a store that a handler of the VMM takes, where the host has UER; uer-read: a load
+ *   ioregion-write   a store that KVM sends to a thread of the VMM, where the host has ioregionfd, and waits;
+ *                    ioregion-read: a load; ioregion-posted: a store that KVM does not wait for. A load follows
+ *                    the last of these, so that all of them have been made
  *
  * /sys/kernel/debug/haiov_mmio/ns tells how long the last of them took, by the guest's clock.
  *
@@ -35,6 +38,8 @@
 #define BENCH_NOTIFY	0x0810
 #define BENCH_ANYLEN	0x0820
 #define BENCH_HANDLED	0x1000
+#define BENCH_MESSAGED	0x2000
+#define BENCH_POSTED	0x2800
 
 #define REGION		16
 #define REGION_MARK	32
@@ -42,11 +47,11 @@
 #define PATTERN		0x5a3cc3a5U
 
 enum way { EMPTY, EXIT_WRITE, EXIT_READ, COALESCED_WRITE, IOEVENTFD_WRITE, UER_WRITE, UER_READ,
-	   ANYLEN_WRITE, NR_WAYS };
+	   ANYLEN_WRITE, IOREGION_WRITE, IOREGION_READ, IOREGION_POSTED, NR_WAYS };
 
 static const char * const way_names[NR_WAYS] = {
 	"empty", "exit-write", "exit-read", "coalesced-write", "ioeventfd-write", "uer-write", "uer-read",
-	"anylen-write",
+	"anylen-write", "ioregion-write", "ioregion-read", "ioregion-posted",
 };
 
 struct bench {
@@ -79,8 +84,18 @@ static __always_inline u32 nothing(void __iomem *reg, u32 value)
 	return value;
 }
 
+/* What comes after the last access and belongs to them: nothing, but where they are still under way. */
+static __always_inline void finished(void __iomem *reg)
+{
+}
+
+static __always_inline void wait_for_posted(void __iomem *reg)
+{
+	readl_relaxed(reg - BENCH_POSTED + BENCH_MESSAGED);
+}
+
 /* One function per way, all of the same shape, so that subtracting the empty one leaves the access. */
-#define DEFINE_LOOP(name, region, access)						\
+#define DEFINE_LOOP_UNTIL(name, region, access, done)					\
 static noinline u32 loop_##name(void __iomem *reg, u32 value, unsigned long n)		\
 {											\
 	unsigned long flags;								\
@@ -93,10 +108,13 @@ static noinline u32 loop_##name(void __iomem *reg, u32 value, unsigned long n)		
 		/* keep both in registers and the loop as it is written */		\
 		asm volatile("" : "+r" (n), "+r" (value) : : "memory");			\
 	} while (n);									\
+	done(reg);									\
 	insn_marker(0x500 | (REGION + (region)));					\
 	local_irq_restore(flags);							\
 	return value;									\
 }
+
+#define DEFINE_LOOP(name, region, access) DEFINE_LOOP_UNTIL(name, region, access, finished)
 
 DEFINE_LOOP(empty, EMPTY, nothing)
 DEFINE_LOOP(exit_write, EXIT_WRITE, store)
@@ -106,16 +124,20 @@ DEFINE_LOOP(ioeventfd_write, IOEVENTFD_WRITE, store)
 DEFINE_LOOP(uer_write, UER_WRITE, store)
 DEFINE_LOOP(uer_read, UER_READ, load)
 DEFINE_LOOP(anylen_write, ANYLEN_WRITE, store)
+DEFINE_LOOP(ioregion_write, IOREGION_WRITE, store)
+DEFINE_LOOP(ioregion_read, IOREGION_READ, load)
+DEFINE_LOOP_UNTIL(ioregion_posted, IOREGION_POSTED, store, wait_for_posted)
 
 /* What is in a register of the device before and after the loop must be what was stored there. */
 static int measure(struct bench *bench, enum way way, unsigned long n)
 {
 	void __iomem *value = bench->regs + BENCH_VALUE, *handled = bench->regs + BENCH_HANDLED;
+	void __iomem *messaged = bench->regs + BENCH_MESSAGED;
 	u32 last = PATTERN + way, wanted = PATTERN + way;
 	u64 began;
 
 	guard(mutex)(&bench->lock);
-	writel(wanted, way == UER_READ ? handled : value);
+	writel(wanted, way == UER_READ ? handled : way == IOREGION_READ ? messaged : value);
 	/* the first access of a page installs it */
 	readl(handled);
 	writel(way << 1, bench->regs + BENCH_PHASE);
@@ -142,6 +164,15 @@ static int measure(struct bench *bench, enum way way, unsigned long n)
 	case UER_READ:
 		last = loop_uer_read(handled, 0, n);
 		break;
+	case IOREGION_WRITE:
+		loop_ioregion_write(messaged, wanted, n);
+		break;
+	case IOREGION_READ:
+		last = loop_ioregion_read(messaged, 0, n);
+		break;
+	case IOREGION_POSTED:
+		loop_ioregion_posted(bench->regs + BENCH_POSTED, wanted, n);
+		break;
 	default:
 		loop_empty(value, wanted, n);
 		break;
@@ -152,6 +183,8 @@ static int measure(struct bench *bench, enum way way, unsigned long n)
 		last = readl(value);
 	else if (way == UER_WRITE)
 		last = readl(handled);
+	else if (way == IOREGION_WRITE || way == IOREGION_POSTED)
+		last = readl(messaged);
 	return last == wanted ? 0 : -EIO;
 }
 
