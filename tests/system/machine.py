@@ -61,6 +61,7 @@ PROGRAMS = {
     "fast-mmio": ("check.c", "guest.c", "haiov.c", "payload.S", "fast-mmio.c", "fast-mmio-guest.S"),
     "hcs": ("check.c", "guest.c", "haiov.c", "payload.S", "hcs.c", "hcs-entry.S", "hcs-listen.c", "hcs-move.c", "hcs-signal.c", "hcs-soak.c", "hcs-soak-vmm.c", "hcs-victim.c"),
     "ioctls": ("check.c", "ioctls.c"),
+    "ioregionfd": ("check.c", "guest.c", "haiov.c", "payload.S", "ioregionfd.c", "ioregionfd-guest.S"),
     "probe": ("check.c", "live.c", "probe.c"),
     "traffic": ("check.c", "guest.c", "haiov.c", "payload.S", "traffic.c"),
     "uer": ("check.c", "uer.c", "uer-entry.S", "uer-features.c", "uer-guest.S", "uer-handler.c", "uer-soak.c", "uer-trace.c", "uer-vm.c"),

@@ -77,7 +77,7 @@ grown() { # NAME: how much a figure of it has grown from $before to $taken
 	echo $(($(echo "$taken" | sed "s/.* $1=\([0-9]*\).*/\1/") - $(echo "$before" | sed "s/.* $1=\([0-9]*\).*/\1/")))
 }
 
-for how in exit ioeventfd poll vei hcs uer haiov; do
+for how in exit ioeventfd ioregionfd poll vei hcs uer haiov; do
 	for cpus in 1 3; do
 		name="$how, $cpus vCPU"
 		rm -f disk disk.* keys
@@ -136,6 +136,9 @@ for cpus in 1 3; do
 			[ $(((small + requests / 2) / requests)) = "$2" ]
 		check "$1, $cpus vCPU: $3 to KVM, $4 VEIs" [ "$in_kvm,$vei" = $((requests * $3)),$((requests * $4)) ]
 	done
+	eval "small=\$small_ioregionfd_$cpus in_kvm=\$in_kvm_ioregionfd_$cpus"
+	check "ioregionfd, $cpus vCPU: 3 exits to KVM for each small write, and one in ten to the VMM at most" \
+		[ $(((in_kvm + requests / 2) / requests)),$((small > requests / 10)) = 3,0 ]
 	check "uer, $cpus vCPU: one exit in ten at most" [ "$(eval "echo \$small_uer_$cpus")" -le $((requests * 3 / 10)) ]
 done
 # shellcheck disable=SC2154 # set by eval
@@ -151,7 +154,7 @@ plain_initrd=$initrd initrd=/tmp/vm.cpio
 verify="fio --name=verify --direct=1 --ioengine=libaio --iodepth=32 --rw=randwrite --bsrange=512-64k --blockalign=512
 	--size=${mib}m --verify=crc32c --verify_fatal=1"
 verify=$(echo $verify)
-for how in exit ioeventfd poll vei hcs uer haiov; do
+for how in exit ioeventfd ioregionfd poll vei hcs uer haiov; do
 	cp first.img disk.img
 	works verify "$verify --filename=/dev/vda >/tmp/out 2>&1; s=\$?; grep -i 'err=\|issued\|verif' /tmp/out; exit \$s" \
 		--disk disk.img --blk $how --cpus 2 --mem 512 </dev/null

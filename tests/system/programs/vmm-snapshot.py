@@ -284,7 +284,7 @@ def main():
     os.makedirs("/tmp/vmm-snapshot", exist_ok=True)
     os.chdir("/tmp/vmm-snapshot")
     exits, handlers = ("exit", "exit"), ("uer", "uer")
-    for which in sys.argv[2:] or ["exit", "uer", "mixed", "vei", "hcs", "poll", "clock", "hammer", "refusals"]:
+    for which in sys.argv[2:] or ["exit", "uer", "mixed", "vei", "hcs", "poll", "ioregionfd", "clock", "hammer", "refusals"]:
         if which == "exit":
             move(exits, exits, 1, 1, 1000)
         elif which == "uer":
@@ -299,6 +299,8 @@ def main():
             # Who polls has told the guest to be silent; the next one wants to be told.
             move(("exit", "poll"), ("exit", "ioeventfd"), 2, 2, 2000)
             move(("exit", "poll"), ("exit", "vei"), 1, 2, 2000)
+        elif which == "ioregionfd":
+            move(("exit", "ioregionfd"), ("uer", "uer"), 2, 2, 2000)
         elif which == "clock":
             clock(16)
         elif which == "hammer":
