@@ -80,7 +80,7 @@ impl Ioregions {
         regions: &[Region],
         place: impl FnOnce() -> Result<()> + Send + 'static,
     ) -> Result<Option<Self>> {
-        // Pipes: a socket does the same, and takes KVM and the thread more instructions.
+        // Pipes: a socket does the same, and takes KVM and the thread half as many instructions more.
         let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(Error::host("make a pipe"));
         let ((commands, kvm_out), (kvm_in, responses)) = (pipe()?, pipe()?);
         let vm = vm.try_clone_to_owned().map_err(Error::host("use a file twice"))?;
