@@ -10,6 +10,7 @@ a terminal or BENCH_PROGRESS is set.
 import fcntl
 import importlib.machinery
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -150,6 +151,22 @@ def sections(text):
 
 
 def boot(command, name, steps=None, **options):
+    """As boot_once(). With BENCH_AGAIN set what counts instructions is done twice, and fails if the counter's lines differ."""
+    done = boot_once(command, name, steps, **options)
+    if os.environ.get("BENCH_AGAIN") and options.get("icount") is not None and "out=" in (options.get("plugin") or ""):
+        counted = Path(options["plugin"].partition("out=")[2].partition(",")[0])
+        first = counted.read_text().splitlines()
+        tell(f"{name}: again")
+        boot_once(command, name + "-again", steps, **options)
+        second = counted.read_text().splitlines()
+        if first != second:
+            pairs = itertools.zip_longest(first, second)
+            number, (one, other) = next((n, pair) for n, pair in enumerate(pairs, 1) if pair[0] != pair[1])
+            raise Failed(f"{name}: two runs differ, first in window {number} of {len(first)}:\n    {one}\n    {other}")
+    return done
+
+
+def boot_once(command, name, steps=None, **options):
     """Boots the host under test for one command (options: tools/run's Machine), which finds XHAIOV in its environment.
 
     Its steps are the sections that the command names, or lines with a prefix: steps is that, and how many there will be.
