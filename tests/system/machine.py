@@ -179,8 +179,7 @@ class Session:
                 if line.startswith("ok "):
                     self.tap.check(True, f"{name}: {title}: {line[3:]}")
                 elif line.startswith("not ok "):
-                    what, _, why = line[7:].partition(": ")
-                    self.tap.check(False, f"{name}: {title}: {what}", why)
+                    self.tap.check(False, f"{name}: {title}: {line[7:]}")
                 elif line.startswith("# "):
                     self.tap.note(f"{title}: {line[2:]}")
             ended = mark and status.strip() == "0"

@@ -26,9 +26,9 @@ vm_initrd() {
 	cp /usr/bin/netperf /usr/bin/netserver $vm_programs $vm_root/usr/bin/
 	vm_loader=/lib/ld-linux-riscv64-lp64d.so.1
 	cp $vm_loader $vm_root/usr/lib/
-	# Those that are no programs, or static ones, need no libraries.
 	for vm_program in /usr/bin/netperf $vm_programs; do
-		$vm_loader --list "$vm_program" 2>/dev/null | sed -n 's/.*=> \([^ ]*\) .*/\1/p'
+		# One that is static, or a script, does not name the loader.
+		! grep -q $vm_loader "$vm_program" || $vm_loader --list "$vm_program" | sed -n 's/.*=> \([^ ]*\) .*/\1/p'
 	done | sort -u | while read -r vm_lib; do
 		cp "$vm_lib" $vm_root/usr/lib/riscv64-linux-gnu/
 	done

@@ -50,14 +50,15 @@ scenario_probe() {
 	probe_end
 	check "probe: sees a kick that waits" '[ "$(probed lost)" = 1 ] && [ "$(probed longest_live_ms)" -ge 1000 ]' "$probed"
 	probe_net_start
-	probe pause "$vm_pid" 400
+	# A wait begins with a frame, which is sent a little later than the pause begins.
+	probe pause "$vm_pid" 500
 	probe_end
 	check "probe: measures a shorter wait" '[ "$(probed longest_ms)" -ge 400 ] && [ "$(probed lost)" = 0 ]' "$probed"
 	probe_net_start
 	# Once might be between two waits.
 	for n in 1 2 3; do
 		kill -STOP "$vm_pid"
-		usleep 2500000
+		usleep 2600000
 		kill -CONT "$vm_pid"
 		usleep 37000
 	done
