@@ -172,6 +172,30 @@ static uint64_t get_reg(const struct vcpu *v, uint64_t id)
 	return value;
 }
 
+/* A guest with one vCPU and one region. */
+struct setup {
+	struct files f;
+	struct guest g;
+	struct vcpu v;
+};
+
+/* From now on nobody but KVM has its ends of the files. */
+static void set_up(struct setup *s, struct files files, uint32_t flags)
+{
+	s->f = files;
+	make_guest(&s->g);
+	make_vcpu(&s->v, &s->g, 0);
+	add_region(s->g.vm, &s->f, 0, REGION_SIZE, flags);
+	close_kvms(&s->f);
+}
+
+static void tear_down(struct setup *s)
+{
+	destroy_vcpu(&s->v);
+	guest_destroy(&s->g);
+	close_ours(&s->f);
+}
+
 /* Prepares an access; a2 is for LOOP. */
 static void prepare(struct vcpu *v, enum access what, uint64_t gpa, uint64_t a0, uint64_t a2)
 {
@@ -385,70 +409,56 @@ static void accesses(const char *kind)
 		{ SW, "sw", 2, true, 4, 0x8123456789abcdef, 0x89abcdef, -1ULL, 0x8123456789abcdef },
 		{ SD, "sd", 3, true, 0xff8, 0x8123456789abcdef, 0x8123456789abcdef, -1ULL, 0x8123456789abcdef },
 	};
-	struct files f = open_files(kind);
+	struct setup s;
 	struct kvm_ioregion_cmd cmd;
-	struct guest g;
-	struct vcpu v;
 	char name[80];
 
-	make_guest(&g);
-	make_vcpu(&v, &g, 0);
-	add_region(g.vm, &f, 0, REGION_SIZE, 0);
-	close_kvms(&f);
+	set_up(&s, open_files(kind), 0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		begin(&v, cases[i].what, REGION_GPA + cases[i].offset, cases[i].a0, 0);
-		if (!next(&f, &cmd))
+		begin(&s.v, cases[i].what, REGION_GPA + cases[i].offset, cases[i].a0, 0);
+		if (!next(&s.f, &cmd))
 			broken("%s: %s: the other side ended", kind, cases[i].name);
-		respond(&f, cases[i].answer);
-		end(&v);
+		respond(&s.f, cases[i].answer);
+		end(&s.v);
 		snprintf(name, sizeof(name), "%s: %s", kind, cases[i].name);
-		check(v.stopped && v.a0 == cases[i].result && !comes(f.commands, 0) &&
+		check(s.v.stopped && s.v.a0 == cases[i].result && !comes(s.f.commands, 0) &&
 		      is(&cmd, cases[i].is_write, cases[i].exponent | KVM_IOREGION_INFO_RESP, cases[i].offset, cases[i].sent),
-		      name, SHOW, SHOWN(cmd, v));
+		      name, SHOW, SHOWN(cmd, s.v));
 	}
 	/* Only what is in it. */
-	prepare(&v, LW, REGION_GPA + REGION_SIZE, 0, 0);
-	run(&v);
+	prepare(&s.v, LW, REGION_GPA + REGION_SIZE, 0, 0);
+	run(&s.v);
 	snprintf(name, sizeof(name), "%s: an access past the region is an exit", kind);
-	check(!v.stopped && v.run->mmio.phys_addr == REGION_GPA + REGION_SIZE && !comes(f.commands, 0), name, "stopped %d",
-	      v.stopped);
-	destroy_vcpu(&v);
-	guest_destroy(&g);
-	close_ours(&f);
+	check(!s.v.stopped && s.v.run->mmio.phys_addr == REGION_GPA + REGION_SIZE && !comes(s.f.commands, 0), name, "stopped %d",
+	      s.v.stopped);
+	tear_down(&s);
 }
 
 static void posted(const char *kind)
 {
-	struct files f = open_files(kind);
+	struct setup s;
 	struct kvm_ioregion_cmd cmd;
-	struct guest g;
-	struct vcpu v;
 	char name[80];
 	bool good = true;
 
-	make_guest(&g);
-	make_vcpu(&v, &g, 0);
-	add_region(g.vm, &f, 0, REGION_SIZE, KVM_IOREGION_POSTED_WRITES);
+	set_up(&s, open_files(kind), KVM_IOREGION_POSTED_WRITES);
 	for (uint64_t i = 0; i < 8; i++) {
 		/* Nobody answers, or even looks. */
-		prepare(&v, SW, REGION_GPA + i * 4, i, 0);
-		run(&v);
-		good = good && v.stopped;
+		prepare(&s.v, SW, REGION_GPA + i * 4, i, 0);
+		run(&s.v);
+		good = good && s.v.stopped;
 	}
 	snprintf(name, sizeof(name), "%s: nobody waits for posted stores", kind);
 	check(good, name, "an exit");
-	begin(&v, LWU, REGION_GPA, 0, 0);
+	begin(&s.v, LWU, REGION_GPA, 0, 0);
 	for (uint64_t i = 0; i < 8; i++)
-		good = next(&f, &cmd) && is(&cmd, KVM_IOREGION_CMD_WRITE, 2, i * 4, i) && good;
-	good = next(&f, &cmd) && is(&cmd, KVM_IOREGION_CMD_READ, 2 | KVM_IOREGION_INFO_RESP, 0, 0) && good;
-	respond(&f, 42);
-	end(&v);
+		good = next(&s.f, &cmd) && is(&cmd, KVM_IOREGION_CMD_WRITE, 2, i * 4, i) && good;
+	good = next(&s.f, &cmd) && is(&cmd, KVM_IOREGION_CMD_READ, 2 | KVM_IOREGION_INFO_RESP, 0, 0) && good;
+	respond(&s.f, 42);
+	end(&s.v);
 	snprintf(name, sizeof(name), "%s: they come in order, and before a load after them", kind);
-	check(good && v.stopped && v.a0 == 42 && !comes(f.commands, 0), name, SHOW, SHOWN(cmd, v));
-	destroy_vcpu(&v);
-	guest_destroy(&g);
-	close_kvms(&f);
-	close_ours(&f);
+	check(good && s.v.stopped && s.v.a0 == 42 && !comes(s.f.commands, 0), name, SHOW, SHOWN(cmd, s.v));
+	tear_down(&s);
 }
 
 /* Files that do not block, and a response in pieces, are no matter. */
@@ -457,67 +467,54 @@ static void pieces(const char *kind)
 	struct kvm_ioregion_resp resp = { .data = 0x12345678 };
 	struct files f = open_files(kind);
 	struct kvm_ioregion_cmd cmd;
-	struct guest g;
-	struct vcpu v;
+	struct setup s;
 	char name[80];
 	bool waits;
 
 	if (fcntl(f.kvm_read, F_SETFL, O_NONBLOCK) || fcntl(f.kvm_write, F_SETFL, O_NONBLOCK))
 		broken("O_NONBLOCK");
-	make_guest(&g);
-	make_vcpu(&v, &g, 0);
-	add_region(g.vm, &f, 0, REGION_SIZE, 0);
-	begin(&v, LWU, REGION_GPA, 0, 0);
-	waits = next(&f, &cmd) && in_state(&v.tid, 'D');
-	if (write(f.responses, &resp, 5) != 5)
+	set_up(&s, f, 0);
+	begin(&s.v, LWU, REGION_GPA, 0, 0);
+	waits = next(&s.f, &cmd) && in_state(&s.v.tid, 'D');
+	if (write(s.f.responses, &resp, 5) != 5)
 		broken("writing a piece");
-	waits = in_state(&v.tid, 'D') && waits;
-	if (write(f.responses, (char *)&resp + 5, sizeof(resp) - 5) != sizeof(resp) - 5)
+	waits = in_state(&s.v.tid, 'D') && waits;
+	if (write(s.f.responses, (char *)&resp + 5, sizeof(resp) - 5) != sizeof(resp) - 5)
 		broken("writing the rest");
-	end(&v);
+	end(&s.v);
 	snprintf(name, sizeof(name), "%s: a file that does not block is waited for, and a response in pieces", kind);
-	check(waits && v.stopped && v.a0 == resp.data && !comes(f.commands, 0), name, "waits %d, " SHOW, waits, SHOWN(cmd, v));
-	destroy_vcpu(&v);
-	guest_destroy(&g);
-	close_kvms(&f);
-	close_ours(&f);
+	check(waits && s.v.stopped && s.v.a0 == resp.data && !comes(s.f.commands, 0), name, "waits %d, " SHOW, waits, SHOWN(cmd, s.v));
+	tear_down(&s);
 }
 
 /* A signal while the vCPU waits: the access is made once, and KVM_RUN returns afterwards. */
 static void interrupted(const char *kind, enum access what)
 {
 	bool is_write = what == SW, first, waits, again;
-	struct files f = open_files(kind);
+	struct setup s;
 	struct kvm_ioregion_cmd cmd;
-	struct guest g;
-	struct vcpu v;
 	char name[100];
 
-	make_guest(&g);
-	make_vcpu(&v, &g, 0);
-	add_region(g.vm, &f, 0, REGION_SIZE, 0);
+	set_up(&s, open_files(kind), 0);
 	signals = 0;
-	begin(&v, what, REGION_GPA + 8, is_write ? 7 : 0, 0);
-	first = next(&f, &cmd) && is(&cmd, is_write, 2 | KVM_IOREGION_INFO_RESP, 8, is_write ? 7 : 0);
-	pthread_kill(v.thread, SIGUSR1);
-	waits = in_state(&v.tid, 'D') && !signals;
+	begin(&s.v, what, REGION_GPA + 8, is_write ? 7 : 0, 0);
+	first = next(&s.f, &cmd) && is(&cmd, is_write, 2 | KVM_IOREGION_INFO_RESP, 8, is_write ? 7 : 0);
+	pthread_kill(s.v.thread, SIGUSR1);
+	waits = in_state(&s.v.tid, 'D') && !signals;
 	/* And another one, with which nothing changes. */
-	pthread_kill(v.thread, SIGUSR2);
-	waits = in_state(&v.tid, 'D') && !signals && waits;
-	again = comes(f.commands, 0);
-	respond(&f, 99);
-	end(&v);
+	pthread_kill(s.v.thread, SIGUSR2);
+	waits = in_state(&s.v.tid, 'D') && !signals && waits;
+	again = comes(s.f.commands, 0);
+	respond(&s.f, 99);
+	end(&s.v);
 	snprintf(name, sizeof(name), "%s: a %s that is interrupted is made once", kind, is_write ? "store" : "load");
-	check(first && !again && !comes(f.commands, 0) && v.stopped && v.a0 == (is_write ? 7 : 99), name, "again %d, " SHOW, again,
-	      SHOWN(cmd, v));
+	check(first && !again && !comes(s.f.commands, 0) && s.v.stopped && s.v.a0 == (is_write ? 7 : 99), name, "again %d, " SHOW, again,
+	      SHOWN(cmd, s.v));
 	snprintf(name, sizeof(name), "%s: a %s is waited for, whatever signals come", kind, is_write ? "store" : "load");
 	check(waits, name, "the thread did not wait, or %d handlers ran", signals);
 	snprintf(name, sizeof(name), "%s: after a %s the signals are delivered, and KVM_RUN says so", kind, is_write ? "store" : "load");
-	check(signals == 2 && v.eintr >= 1, name, "%d signals, %u times EINTR", signals, v.eintr);
-	destroy_vcpu(&v);
-	guest_destroy(&g);
-	close_kvms(&f);
-	close_ours(&f);
+	check(signals == 2 && s.v.eintr >= 1, name, "%d signals, %u times EINTR", signals, s.v.eintr);
+	tear_down(&s);
 }
 
 /* The same while there is no room for the command. */
@@ -527,8 +524,7 @@ static void no_room(const char *kind)
 	struct files f = open_files(kind);
 	int small = 4096, flags = fcntl(f.kvm_write, F_GETFL);
 	unsigned int filled = 0;
-	struct guest g;
-	struct vcpu v;
+	struct setup s;
 	char name[80];
 	bool waits;
 
@@ -540,62 +536,52 @@ static void no_room(const char *kind)
 	while (write(f.kvm_write, &full, sizeof(full)) == sizeof(full))
 		filled++;
 	fcntl(f.kvm_write, F_SETFL, flags);
-	make_guest(&g);
-	make_vcpu(&v, &g, 0);
-	add_region(g.vm, &f, 0, REGION_SIZE, KVM_IOREGION_POSTED_WRITES);
+	set_up(&s, f, KVM_IOREGION_POSTED_WRITES);
 	signals = 0;
-	begin(&v, SD, REGION_GPA, 0x1122334455667788, 0);
-	waits = in_state(&v.tid, 'S');
-	pthread_kill(v.thread, SIGUSR1);
-	waits = in_state(&v.tid, 'D') && waits;
+	begin(&s.v, SD, REGION_GPA, 0x1122334455667788, 0);
+	waits = in_state(&s.v.tid, 'S');
+	pthread_kill(s.v.thread, SIGUSR1);
+	waits = in_state(&s.v.tid, 'D') && waits;
 	while (filled--)
-		waits = next(&f, &cmd) && cmd.cmd == 0xff && waits;
-	waits = next(&f, &cmd) && waits;
-	end(&v);
+		waits = next(&s.f, &cmd) && cmd.cmd == 0xff && waits;
+	waits = next(&s.f, &cmd) && waits;
+	end(&s.v);
 	snprintf(name, sizeof(name), "%s: a store that finds no room and is interrupted is made once", kind);
-	check(waits && is(&cmd, KVM_IOREGION_CMD_WRITE, 3, 0, 0x1122334455667788) && v.stopped && !comes(f.commands, 0) &&
-	      signals == 1, name, "waits %d, " SHOW, waits, SHOWN(cmd, v));
-	destroy_vcpu(&v);
-	guest_destroy(&g);
-	close_kvms(&f);
-	close_ours(&f);
+	check(waits && is(&cmd, KVM_IOREGION_CMD_WRITE, 3, 0, 0x1122334455667788) && s.v.stopped && !comes(s.f.commands, 0) &&
+	      signals == 1, name, "waits %d, " SHOW, waits, SHOWN(cmd, s.v));
+	tear_down(&s);
 }
 
 /* The other side ends: accesses are exits, to whom there is no SIGPIPE. */
 static void ends(const char *kind)
 {
-	struct files f = open_files(kind);
+	struct setup s;
 	struct kvm_ioregion_cmd cmd;
-	struct guest g;
-	struct vcpu v;
 	char name[80];
 	bool good;
 
-	make_guest(&g);
-	make_vcpu(&v, &g, 0);
-	add_region(g.vm, &f, 0, REGION_SIZE, 0);
-	close_kvms(&f);
+	set_up(&s, open_files(kind), 0);
 	signals = 0;
-	begin(&v, LW, REGION_GPA + 4, 0, 0);
-	if (!next(&f, &cmd))
+	begin(&s.v, LW, REGION_GPA + 4, 0, 0);
+	if (!next(&s.f, &cmd))
 		broken("the other side ended");
-	close_ours(&f);
-	end(&v);
+	close_ours(&s.f);
+	end(&s.v);
 	snprintf(name, sizeof(name), "%s: the end while a load waits makes it an exit", kind);
-	check(!v.stopped && !v.run->mmio.is_write && v.run->mmio.phys_addr == REGION_GPA + 4 && v.run->mmio.len == 4, name,
-	      "stopped %d, %#llx", v.stopped, u(v.run->mmio.phys_addr));
-	memset(v.run->mmio.data, 0x55, 4);
-	run(&v);
+	check(!s.v.stopped && !s.v.run->mmio.is_write && s.v.run->mmio.phys_addr == REGION_GPA + 4 && s.v.run->mmio.len == 4, name,
+	      "stopped %d, %#llx", s.v.stopped, u(s.v.run->mmio.phys_addr));
+	memset(s.v.run->mmio.data, 0x55, 4);
+	run(&s.v);
 	snprintf(name, sizeof(name), "%s: which gives it what it wants", kind);
-	check(v.stopped && v.a0 == 0x55555555, name, "a0 %#llx", u(v.a0));
-	prepare(&v, SW, REGION_GPA, 0x77, 0);
-	run(&v);
-	good = !v.stopped && v.run->mmio.is_write && v.run->mmio.phys_addr == REGION_GPA && v.run->mmio.data[0] == 0x77;
-	run(&v);
+	check(s.v.stopped && s.v.a0 == 0x55555555, name, "a0 %#llx", u(s.v.a0));
+	prepare(&s.v, SW, REGION_GPA, 0x77, 0);
+	run(&s.v);
+	good = !s.v.stopped && s.v.run->mmio.is_write && s.v.run->mmio.phys_addr == REGION_GPA && s.v.run->mmio.data[0] == 0x77;
+	run(&s.v);
 	snprintf(name, sizeof(name), "%s: a store after the end is an exit, without a signal", kind);
-	check(good && v.stopped && !signals, name, "stopped %d, %d signals", v.stopped, signals);
-	destroy_vcpu(&v);
-	guest_destroy(&g);
+	check(good && s.v.stopped && !signals, name, "stopped %d, %d signals", s.v.stopped, signals);
+	destroy_vcpu(&s.v);
+	guest_destroy(&s.g);
 }
 
 struct server {
@@ -671,38 +657,31 @@ static void *deassign(void *arg)
 /* A region goes when the access that is under way has been answered, and later ones are exits. */
 static void removed(void)
 {
-	struct files f = open_files("stream");
+	struct setup s;
 	struct kvm_ioregion_cmd cmd;
 	struct removal r;
 	pthread_t thread;
-	struct guest g;
-	struct vcpu v;
 	bool early;
 
-	make_guest(&g);
-	make_vcpu(&v, &g, 0);
-	add_region(g.vm, &f, 0, REGION_SIZE, 0);
-	close_kvms(&f);
-	begin(&v, LW, REGION_GPA, 0, 0);
-	if (!next(&f, &cmd))
+	set_up(&s, open_files("stream"), 0);
+	begin(&s.v, LW, REGION_GPA, 0, 0);
+	if (!next(&s.f, &cmd))
 		broken("the other side ended");
-	r = (struct removal){ .vm = g.vm };
+	r = (struct removal){ .vm = s.g.vm };
 	if (pthread_create(&thread, NULL, deassign, &r))
 		broken("no thread");
 	in_state(&r.tid, 'D');
-	early = __atomic_load_n(&r.done, __ATOMIC_ACQUIRE) || comes(f.commands, 0);
-	respond(&f, 11);
-	end(&v);
+	early = __atomic_load_n(&r.done, __ATOMIC_ACQUIRE) || comes(s.f.commands, 0);
+	respond(&s.f, 11);
+	end(&s.v);
 	pthread_join(thread, NULL);
-	check(!early && !r.result && v.stopped && v.a0 == 11, "a region that is removed answers first", "early %d, result %d, a0 %llu",
-	      early, r.result, u(v.a0));
-	check(comes(f.commands, PATIENCE_US / 1000) && !read(f.commands, &cmd, 1), "and then lets go of its files", "no end");
-	prepare(&v, LW, REGION_GPA, 0, 0);
-	run(&v);
-	check(!v.stopped && v.run->mmio.phys_addr == REGION_GPA, "accesses are exits again", "stopped %d", v.stopped);
-	destroy_vcpu(&v);
-	guest_destroy(&g);
-	close_ours(&f);
+	check(!early && !r.result && s.v.stopped && s.v.a0 == 11, "a region that is removed answers first", "early %d, result %d, a0 %llu",
+	      early, r.result, u(s.v.a0));
+	check(comes(s.f.commands, PATIENCE_US / 1000) && !read(s.f.commands, &cmd, 1), "and then lets go of its files", "no end");
+	prepare(&s.v, LW, REGION_GPA, 0, 0);
+	run(&s.v);
+	check(!s.v.stopped && s.v.run->mmio.phys_addr == REGION_GPA, "accesses are exits again", "stopped %d", s.v.stopped);
+	tear_down(&s);
 }
 
 /* A process that is killed while its vCPU waits goes, and its files with it. */
