@@ -11,7 +11,10 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::sys::eventfd::EventFd;
 
-use crate::affinity;
+use crate::affinity::Where;
+use crate::error::{Error, Result};
+
+const START: &str = "start a consumer";
 
 /// What a consumer has seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,12 +70,13 @@ impl Consumer {
     ///
     /// * `name` - name of the thread.
     /// * `eventfd` - what it reads; not in non-blocking mode.
-    /// * `cpu` - host CPU that it stays on, or `None` for any.
+    /// * `on` - which host CPU it stays on.
     ///
     /// # Errors
     ///
-    /// The system's error when there can be no further thread, or it cannot run on that CPU.
-    pub fn spawn(name: &str, eventfd: Arc<EventFd>, cpu: Option<usize>) -> io::Result<Self> {
+    /// [`Error::Host`] when there can be no further thread, [`Error::Affinity`] when it cannot run on the CPU that the user has
+    /// chosen.
+    pub fn spawn(name: &str, eventfd: Arc<EventFd>, on: Where) -> Result<Self> {
         let shared = Arc::new(Shared {
             eventfd,
             counts: Mutex::default(),
@@ -83,14 +87,15 @@ impl Consumer {
         let thread = Builder::new().name(name.to_owned()).spawn({
             let shared = shared.clone();
             move || {
-                let pinned = cpu.map_or(Ok(()), affinity::pin);
-                let runs = pinned.is_ok();
-                let _ = ready.send(pinned);
+                let kept = on.keep("a consumer");
+                let runs = kept.is_ok();
+                let _ = ready.send(kept);
                 if runs { shared.consume() } else { Ok(()) }
             }
-        })?;
+        });
+        let thread = thread.map_err(Error::host(START))?;
         let consumer = Self { shared, thread: Some(thread) };
-        started.recv().map_err(io::Error::other)??;
+        started.recv().map_err(|gone| Error::host(START)(io::Error::other(gone)))??;
         Ok(consumer)
     }
 
@@ -139,7 +144,7 @@ mod tests {
     use std::time::Duration;
 
     fn consumer() -> Consumer {
-        Consumer::spawn("test", Arc::new(EventFd::new().unwrap()), None).unwrap()
+        Consumer::spawn("test", Arc::new(EventFd::new().unwrap()), Where::Anywhere).unwrap()
     }
 
     #[test]
@@ -164,6 +169,6 @@ mod tests {
 
     #[test]
     fn an_impossible_cpu_is_an_error() {
-        assert!(Consumer::spawn("test", Arc::new(EventFd::new().unwrap()), Some(1 << 20)).is_err());
+        assert!(Consumer::spawn("test", Arc::new(EventFd::new().unwrap()), Where::On(1 << 20)).is_err());
     }
 }

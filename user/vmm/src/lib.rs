@@ -11,6 +11,7 @@
 //! | [`fdt`] | the device tree |
 //! | [`bus`] | which device an access goes to |
 //! | [`uart`], [`output`], [`console`] | the serial port, its way out, its way in |
+//! | [`edge`] | an edge of an interrupt that is made by two calls, as a whole |
 //! | [`virtio_mmio`], [`block`] | the registers of a virtio device, and the disk behind them |
 //! | [`consumer`] | a thread that waits for an eventfd |
 //! | [`doorbell`] | the doorbell device and its phases |

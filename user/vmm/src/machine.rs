@@ -16,6 +16,7 @@ use kvm_ioctls::{IoEventAddress, Kvm, VcpuFd, VmFd};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use vm_memory::GuestMemoryMmap;
 
+use crate::affinity::Where;
 use crate::aia::Aia;
 use crate::bench::{self, Bench, Messaged, Register};
 use crate::block::Block;
@@ -37,7 +38,7 @@ use crate::uart::Uart;
 use crate::vcpu::{self, End, Vcpu};
 use crate::virtio_mmio::{self, VirtioMmio};
 use crate::wait;
-use crate::{affinity, fdt, layout, notify, sys};
+use crate::{fdt, layout, notify, sys};
 
 /// The serial port of this machine.
 type Serial = Uart<Line, Stdout>;
@@ -438,11 +439,7 @@ impl Guest {
             spawn_interrupt(serial.clone(), close.clone())?,
         ];
         if let Some(disk) = &disk {
-            let on = match (options.cpu_of_route, cpu_of_disk) {
-                (Some(cpu), _) => Where::On(cpu as usize),
-                (None, Some(cpu)) => Where::Rather(cpu as usize),
-                (None, None) => Where::Anywhere,
-            };
+            let on = Where::of(options.cpu_of_route, cpu_of_disk);
             helpers.push(spawn_disk(disk.clone(), on, close.clone(), ends.clone())?);
         }
         let mut threads = Vec::new();
@@ -587,30 +584,6 @@ fn handler_route(vm: &Vm, disk: &Arc<Disk>, cpu: Option<u32>) -> haiov::Result<R
     let handler = handler.start(vm.device(), move || served.serve())?;
     disk.line().signaled_by(&handler)?;
     vm.add_context_route(layout::DISK_VEIRQ, &handler)
-}
-
-/// Which host CPU a thread runs on.
-enum Where {
-    /// As the user says.
-    On(usize),
-    /// If it is there: the host has chosen it, and it may be offline by now.
-    Rather(usize),
-    /// If there is another one.
-    NotOn(usize),
-    Anywhere,
-}
-
-impl Where {
-    /// Keeps the calling thread there.
-    fn keep(&self, who: &'static str) -> Result<()> {
-        match *self {
-            Self::On(cpu) => affinity::pin(cpu).map_err(|source| Error::Affinity { who, cpu, source })?,
-            Self::Rather(cpu) => drop(affinity::pin(cpu)),
-            Self::NotOn(cpu) => drop(affinity::avoid(cpu)),
-            Self::Anywhere => {}
-        }
-        Ok(())
-    }
 }
 
 fn spawn_vcpu(

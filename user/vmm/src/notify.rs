@@ -10,6 +10,7 @@ use std::sync::Arc;
 use haiov::{Route, Vm};
 use nix::sys::eventfd::EventFd;
 
+use crate::affinity::Where;
 use crate::consumer::Consumer;
 use crate::doorbell::{Meter, NOTIFY, VeiStatus, Ways};
 use crate::error::{Error, Result};
@@ -78,15 +79,8 @@ pub fn connect<'a>(
         }
         None => None,
     };
-    let cpu = cpu_of_route.or_else(|| vei.as_ref().map(|(_, route)| route.cpu())).map(|cpu| cpu as usize);
-    let spawn = |name, eventfd| match Consumer::spawn(name, eventfd, cpu) {
-        Ok(consumer) => Ok(consumer),
-        Err(source) => Err(match cpu {
-            Some(cpu) => Error::Affinity { who: "a consumer", cpu, source },
-            None => Error::Host { action: "start a consumer", source },
-        }),
-    };
-    let ways = Ways { ioeventfd: spawn("ioeventfd", first)?, vei: spawn("vei", second)? };
+    let on = Where::of(cpu_of_route, vei.as_ref().map(|(_, route)| route.cpu()));
+    let ways = Ways { ioeventfd: Consumer::spawn("ioeventfd", first, on)?, vei: Consumer::spawn("vei", second, on)? };
     let vcpus = vcpus
         .into_iter()
         .map(|vcpu| sys::kvm_stats_fd(vcpu).and_then(KvmStats::new))

@@ -2,6 +2,7 @@
 //! Tests of the doorbell with made-up counters.
 
 use super::*;
+use crate::affinity::Where;
 use nix::sys::eventfd::EventFd;
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -51,8 +52,8 @@ impl Bench {
         let fake = Fake(Arc::new(Mutex::new(State { vei, ..State::default() })));
         let (ioeventfd, vei) = (Arc::new(EventFd::new().unwrap()), Arc::new(EventFd::new().unwrap()));
         let ways = Ways {
-            ioeventfd: Consumer::spawn("a", ioeventfd.clone(), None).unwrap(),
-            vei: Consumer::spawn("b", vei.clone(), None).unwrap(),
+            ioeventfd: Consumer::spawn("a", ioeventfd.clone(), Where::Anywhere).unwrap(),
+            vei: Consumer::spawn("b", vei.clone(), Where::Anywhere).unwrap(),
         };
         let (sender, reports) = mpsc::channel();
         let doorbell = Doorbell::new(fake.clone(), ways, Some(Box::new(Lines(sender))), patience);
