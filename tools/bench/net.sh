@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
-# The job of tools/bench-net in the host under test: one guest with three network devices, which differ
+# The job of tools/bench-net in the host under test: one guest with a network device for each mechanism, which differ
 # only in how they are notified, and netperf from the guest to the host over each of them in turn.
 # usage: sh net.sh FILES SECONDS WINDOW-US REPEAT MARK TEST:SIZE... ; prints a line "sample key=value..." a run.
 # MARK is a program that marks the measured window for the instruction counter, and a run ends with its window
@@ -13,6 +13,8 @@ shift 5
 
 # Where everything runs: the same for each device.
 main_cpu=0 vcpu_cpu=1 worker_cpu=2 server_cpu=3
+# So long does vhost look for more before it rests: longer than anything in a run takes, and until another worker has something to do.
+poll_us=100000
 # Without Xhaiov there is no VEIC, nor the device that needs one.
 counters=/sys/kernel/debug/haiov/counters
 [ "$XHAIOV" = on ] || counters=/dev/null
@@ -79,12 +81,12 @@ run() {
 vm_initrd
 # This shell and all that it starts keep off the harts of the guest and of vhost.
 taskset -p -c $main_cpu,$server_cpu $$ >/dev/null || exit 1
-numbers='0 1'
-[ "$XHAIOV" != on ] || numbers='0 1 2'
+numbers='0 1 2'
+[ "$XHAIOV" != on ] || numbers='0 1 2 3'
 # shellcheck disable=SC2046 # words of options
 vm_start \
-	$(tap 0 on vei=off) $(tap 1 off ioeventfd=off) \
-	$([ "$XHAIOV" != on ] || tap 2 on vei=on,vei-cpu=$worker_cpu) || exit 1
+	$(tap 0 on vei=off) $(tap 1 off ioeventfd=off) $(tap 2 on,poll-us=$poll_us vei=off) \
+	$([ "$XHAIOV" != on ] || tap 3 on vei=on,vei-cpu=$worker_cpu) || exit 1
 for n in $numbers; do
 	ip addr add "10.0.$n.1/24" dev tap$n && ip link set tap$n up &&
 		vm_sh "ip addr add 10.0.$n.2/24 dev eth$n && ip link set eth$n up" || exit 1
@@ -96,8 +98,8 @@ round=1
 while [ $round -le "$repeat" ]; do
 	for case in "$@"; do
 		# Interleaved, and not always in the same order.
-		order='ioeventfd:0 vei:2 exit:1'
-		[ $((round % 2)) = 1 ] || order='vei:2 exit:1 ioeventfd:0'
+		order='ioeventfd:0 vei:3 exit:1 poll:2'
+		[ $((round % 2)) = 1 ] || order='poll:2 exit:1 vei:3 ioeventfd:0'
 		for mechanism in $order; do
 			[ "$XHAIOV,${mechanism%:*}" != off,vei ] || continue
 			run "${mechanism%:*}" "${mechanism#*:}" "${case%:*}" "${case#*:}" $round
