@@ -5,7 +5,8 @@ A boot runs a list of steps, each a shell command. Lines "ok NAME" and "not ok N
 step prints are checks; that it ends with status 0 is one more, and so is that the kernel had
 nothing to complain about. HAIOV_FILES may name a folder with haiov.ko, haiov-vmm, haiovctl, Image and
 guest.cpio that are to be taken instead of the image's. STEPS may name steps, with commas between them: these and
-"load" alone are run, and boots that have none of them are left out.
+"load" alone are run, and boots that have none of them are left out. BOOT_LIMIT_S is the longest that a boot may take, if it is
+less than what the test says.
 """
 
 import base64
@@ -139,8 +140,9 @@ class Session:
     def __exit__(self, *_):
         self.folder.cleanup()
 
-    def boot(self, name, steps, **options):
+    def boot(self, name, steps, timeout=600, **options):
         """Runs the steps; their checks go to the TAP stream. The output of each step, by its title."""
+        timeout = min(timeout, int(os.environ.get("BOOT_LIMIT_S", timeout)))
         if os.environ.get("STEPS"):
             chosen = [title.strip() for title in os.environ["STEPS"].split(",")]
             if not any(title in chosen for title, _ in steps):
@@ -153,7 +155,7 @@ class Session:
             script += ["echo " + shlex.quote(STEP + title), f"( {command}\n) </dev/null 2>&1", f"echo '{STATUS}'$?"]
         log = RUN.BUILD / "test/system" / f"{Path(sys.argv[0]).name}.{re.sub('[^a-z0-9]+', '-', name.lower())}.console"
         try:
-            machine = RUN.Machine("\n".join(script), extra=self.extra, keep_console=log, **options)
+            machine = RUN.Machine("\n".join(script), extra=self.extra, keep_console=log, timeout=timeout, **options)
             result = machine.run()
         except RUN.Unusable as unusable:
             self.tap.check(False, f"{name}: boot", unusable)
