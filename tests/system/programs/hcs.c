@@ -51,6 +51,7 @@
 #define STACK_SIZE	65536
 #define SPIN_LONG_US	500000
 #define FLOOD_BUDGET_US	100000
+#define SPIN_SHORT_US	1000
 #define FLOOD_SPIN_US	2000
 #define FLOODED_ROUNDS	40	/* of a thread that is flooded */
 #define FLOODED_LOOPS	5000000 /* of a guest */
@@ -385,21 +386,24 @@ static void end_victim(pid_t pid, const char *name)
 
 /* ---- signals ---- */
 
-static volatile uint64_t signals, in_handler;
+static volatile uint64_t signals, in_handler, beside_frame;
 static struct backend *signaled;
 
 static void on_signal(int signal)
 {
 	(void)signal;
 	signals++;
-	in_handler += signaled->calls != signaled->done;
+	if (signaled->calls != signaled->done) {
+		in_handler++;
+		beside_frame += !on_thread(signaled);
+	}
 }
 
 static void take_signals(struct backend *b, int flags)
 {
 	struct sigaction action = { .sa_handler = on_signal, .sa_flags = flags };
 
-	signals = in_handler = 0;
+	signals = in_handler = beside_frame = 0;
 	signaled = b;
 	if (sigaction(SIGUSR1, &action, NULL))
 		broken("sigaction");
@@ -654,6 +658,13 @@ void act_loop(struct backend *b)
 {
 	(void)b;
 	spin(SPIN_LONG_US);
+}
+
+/* Shorter than its budget. */
+static void act_linger(struct backend *b)
+{
+	(void)b;
+	spin(SPIN_SHORT_US);
 }
 
 /* The next event is there before this handler ends, unless the guest has been stopped. */
@@ -1036,6 +1047,15 @@ static void do_thread(uint64_t events)
 	check(in_handler > 0, "in its handler too", "not one of %llu", u(signals));
 	check(arrive(b, events / 4), "and it parks again", "events stop");
 	check(drain(b), "all that was sent was seen", "not all");
+	backend_destroy(b);
+
+	/* Most signals find a frame. */
+	b = backend_create(0, 0, act_linger);
+	guest_start(&b->guest, VCPU_CPU);
+	take_signals(b, SA_RESTART);
+	signal_thread(b, events / 4);
+	check(!beside_frame, "the thread runs no signal's handler beside a frame", "%llu times", u(beside_frame));
+	check(arrive(b, 10) && drain(b), "and events go on", "they stop");
 	backend_destroy(b);
 
 	/* Without SA_RESTART, WAIT ends; who parks next gets what has come meanwhile. */
