@@ -30,6 +30,7 @@
 #define NR_DIRTY 500
 
 #define RING_SIZE 4096
+#define RINGS 3
 #define SD_X6_AT_X5 0x0062b023
 #define LW_X7 0x0005a383
 
@@ -40,6 +41,59 @@ struct steal {
 	volatile uint8_t preempted;
 };
 
+static void log_dirty(struct vm *vm, bool on)
+{
+	struct kvm_userspace_memory_region region = {
+		.guest_phys_addr = GUEST_GPA, .memory_size = GUEST_SIZE, .userspace_addr = (uintptr_t)vm->memory,
+		.flags = on ? KVM_MEM_LOG_DIRTY_PAGES : 0,
+	};
+
+	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region))
+		broken("KVM_SET_USER_MEMORY_REGION");
+}
+
+/* Of a vCPU, for the pages that are written. */
+struct ring {
+	struct kvm_dirty_gfn *entries;
+	uint32_t next;
+};
+
+static void create_with_ring(struct vm *vm, struct ring *ring)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_DIRTY_LOG_RING_ACQ_REL, .args = { RING_SIZE } };
+
+	/* a ring is chosen before there is a vCPU */
+	create_vm_only(vm);
+	if (ioctl(vm->fd, KVM_ENABLE_CAP, &cap))
+		broken("KVM_CAP_DIRTY_LOG_RING_ACQ_REL");
+	add_vcpu(vm);
+	bind_vm(vm);
+	add_range(vm);
+	set_handler(&vm->vcpu[0]);
+	ring->next = 0;
+	ring->entries = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, vm->vcpu[0].fd, RING_AT * PAGE);
+	if (ring->entries == MAP_FAILED)
+		broken("mmap of the ring");
+}
+
+/* What the ring has goes into the bitmap, and the ring has room again. */
+static void harvest(struct vm *vm, struct ring *ring, uint64_t *seen)
+{
+	for (;; ring->next++) {
+		struct kvm_dirty_gfn *entry = &ring->entries[ring->next % (RING_SIZE / sizeof(*entry))];
+		uint64_t page;
+
+		if (!(__atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) & KVM_DIRTY_GFN_F_DIRTY))
+			break;
+		page = entry->offset;
+		if (page < GUEST_SIZE / PAGE)
+			seen[page / 64] |= 1ULL << page % 64;
+		__atomic_store_n(&entry->flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
+	}
+	if (ioctl(vm->fd, KVM_RESET_DIRTY_RINGS, 0) < 0)
+		broken("KVM_RESET_DIRTY_RINGS");
+}
+
 static void *burn(void *stop)
 {
 	pin_to(1);
@@ -48,7 +102,49 @@ static void *burn(void *stop)
 	return NULL;
 }
 
-/* KVM writes the steal time when the vCPU is scheduled in, which mostly is in the middle of a frame here. */
+/* KVM writes the steal time when the vCPU is scheduled in, which mostly is in the middle of a frame then. */
+static void prepare_steal(struct vcpu *v)
+{
+	/* in the order of KVM_GET_REG_LIST */
+	set_reg(v, STA(shmem_lo), GUEST_GPA + STEAL_OFFSET);
+	set_reg(v, STA(shmem_hi), 0);
+	prepare(v, SD, FOREVER);
+	v->frame->mode = MODE_SPIN;
+	v->frame->spins = 300000;
+	v->cpu = 1;
+}
+
+/* Each time it is a page for the ring, and that the ring is full is a reason to leave KVM_RUN: after the frame. */
+static void steal_time_in_ring(void)
+{
+	uint64_t seen[GUEST_SIZE / PAGE / 64] = { 0 }, odd = 0;
+	unsigned int full = 0;
+	volatile int stop = 0;
+	pthread_t burner;
+	struct ring ring;
+	struct vm vm;
+	struct vcpu *v = &vm.vcpu[0];
+
+	create_with_ring(&vm, &ring);
+	log_dirty(&vm, true);
+	prepare_steal(v);
+	if (pthread_create(&burner, NULL, burn, (void *)&stop))
+		broken("no thread");
+	for (int i = 0; i < RINGS; i++) {
+		begin(v);
+		pthread_join(v->thread, NULL);
+		full += v->result == KVM_EXIT_DIRTY_RING_FULL;
+		odd += !is_guest(v);
+		harvest(&vm, &ring, seen);
+	}
+	stop = 1;
+	pthread_join(burner, NULL);
+	check(full == RINGS && !odd, "steal time that fills a ring waits for frames", "%u of %u times, %llu without the guest's registers",
+	      full, RINGS, (long long)odd);
+	munmap(ring.entries, RING_SIZE);
+	close_vm(&vm);
+}
+
 void steal_time(uint64_t milliseconds)
 {
 	struct vm vm;
@@ -60,15 +156,9 @@ void steal_time(uint64_t milliseconds)
 	int result;
 
 	create(&vm);
-	steal = (struct steal *)(vm.memory + STEAL_OFFSET);
-	/* in the order of KVM_GET_REG_LIST */
-	set_reg(v, STA(shmem_lo), GUEST_GPA + STEAL_OFFSET);
-	set_reg(v, STA(shmem_hi), 0);
+	prepare_steal(v);
 	expect_count(get_reg(v, STA(shmem_lo)), GUEST_GPA + STEAL_OFFSET, "the address of the steal time stays when its upper half is written");
-	prepare(v, SD, FOREVER);
-	v->frame->mode = MODE_SPIN;
-	v->frame->spins = 300000;
-	v->cpu = 1;
+	steal = (struct steal *)(vm.memory + STEAL_OFFSET);
 	tur = stat_of(v, "uer_tur");
 	begin(v);
 	before = steal->steal;
@@ -85,6 +175,7 @@ void steal_time(uint64_t milliseconds)
 	      "%llu ns, were %llu, sequence %u", (long long)steal->steal, (long long)before, steal->sequence);
 	check(stat_of(v, "uer_tur") > tur, "updates have waited for frames", "none");
 	close_vm(&vm);
+	steal_time_in_ring();
 }
 
 /* Each round stores to the next page, by the guest; the device is accessed in between. */
@@ -108,17 +199,6 @@ static void expect_dirty(struct vcpu *v, int result, const char *name)
 	for (uint64_t i = 0; i < NR_DIRTY; i++, address += PAGE)
 		wrong += *(uint64_t *)(v->vm->memory + (address - GUEST_GPA)) != address;
 	expect_count(wrong, 0, "each page written");
-}
-
-static void log_dirty(struct vm *vm, bool on)
-{
-	struct kvm_userspace_memory_region region = {
-		.guest_phys_addr = GUEST_GPA, .memory_size = GUEST_SIZE, .userspace_addr = (uintptr_t)vm->memory,
-		.flags = on ? KVM_MEM_LOG_DIRTY_PAGES : 0,
-	};
-
-	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region))
-		broken("KVM_SET_USER_MEMORY_REGION");
 }
 
 /* The pages that are dirty since the last time: ored into the bitmap. */
@@ -163,25 +243,13 @@ static void log_of_pages(void)
 
 static void ring_of_pages(void)
 {
-	struct kvm_enable_cap cap = { .cap = KVM_CAP_DIRTY_LOG_RING_ACQ_REL, .args = { RING_SIZE } };
 	uint64_t seen[GUEST_SIZE / PAGE / 64] = { 0 }, full = 0, odd = 0;
-	uint32_t next = 0, nr = RING_SIZE / sizeof(struct kvm_dirty_gfn);
-	struct kvm_dirty_gfn *ring;
+	struct ring ring;
 	struct vm vm;
 	struct vcpu *v = &vm.vcpu[0];
 	int result;
 
-	/* a ring is chosen before there is a vCPU */
-	create_vm_only(&vm);
-	if (ioctl(vm.fd, KVM_ENABLE_CAP, &cap))
-		broken("KVM_CAP_DIRTY_LOG_RING_ACQ_REL");
-	add_vcpu(&vm);
-	bind_vm(&vm);
-	add_range(&vm);
-	set_handler(v);
-	ring = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, RING_AT * PAGE);
-	if (ring == MAP_FAILED)
-		broken("mmap of the ring");
+	create_with_ring(&vm, &ring);
 	prepare_dirty(v);
 	log_dirty(&vm, true);
 	do {
@@ -190,20 +258,12 @@ static void ring_of_pages(void)
 			full++;
 			odd += !is_guest(v);
 		}
-		while (__atomic_load_n(&ring[next % nr].flags, __ATOMIC_ACQUIRE) & KVM_DIRTY_GFN_F_DIRTY) {
-			uint64_t page = ring[next % nr].offset;
-
-			if (page < GUEST_SIZE / PAGE)
-				seen[page / 64] |= 1ULL << page % 64;
-			__atomic_store_n(&ring[next++ % nr].flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
-		}
-		if (ioctl(vm.fd, KVM_RESET_DIRTY_RINGS, 0) < 0)
-			broken("KVM_RESET_DIRTY_RINGS");
+		harvest(&vm, &ring, seen);
 	} while (result == KVM_EXIT_DIRTY_RING_FULL);
 	expect_dirty(v, result, "a ring of dirty pages");
 	expect_count(missing(seen), 0, "each page in the ring");
 	check(full && !odd, "it was full, with the guest's registers", "%llu times, %llu of them without", (long long)full, (long long)odd);
-	munmap(ring, RING_SIZE);
+	munmap(ring.entries, RING_SIZE);
 	close_vm(&vm);
 }
 
