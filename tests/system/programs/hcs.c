@@ -50,8 +50,9 @@
 #define NOBODY		65534
 #define STACK_SIZE	65536
 #define SPIN_LONG_US	500000
-#define FLOOD_BUDGET_US	100000
+#define LONG_BUDGET_US	100000
 #define SPIN_SHORT_US	1000
+#define NAP_NS		300000	/* far less than a tick */
 #define FLOOD_SPIN_US	2000
 #define FLOODED_ROUNDS	40	/* of a thread that is flooded */
 #define FLOODED_LOOPS	5000000 /* of a guest */
@@ -375,6 +376,23 @@ pid_t victim_of(uid_t uid)
 	return pid;
 }
 
+/* A process that does nothing but wake up. */
+static pid_t napper_of(uid_t uid)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (setresuid(uid, uid, uid) || prctl(PR_SET_PDEATHSIG, SIGKILL))
+			_exit(3);
+		pin_to(CPU);
+		for (;;)
+			nanosleep(&(struct timespec){ .tv_nsec = NAP_NS }, NULL);
+	}
+	if (pid < 0)
+		broken("fork");
+	return pid;
+}
+
 static void end_victim(pid_t pid, const char *name)
 {
 	int status = 0;
@@ -410,6 +428,26 @@ static void take_signals(struct backend *b, int flags)
 }
 
 /* ---- where they begin ---- */
+
+static void spin(uint64_t us)
+{
+	/* No clock: reading that is a system call, or a trap, in a frame. */
+	for (volatile uint64_t n = us * 20; n; n--)
+		;
+}
+
+static void act_stay(struct backend *b)
+{
+	while (!on_thread(b))
+		;
+}
+
+/* Shorter than its budget. */
+static void act_linger(struct backend *b)
+{
+	(void)b;
+	spin(SPIN_SHORT_US);
+}
 
 static void act_syscall(struct backend *b)
 {
@@ -595,8 +633,17 @@ static void do_frames(uint64_t events)
 	victim_start(&v, CPU);
 	b = backend_create(0, 0, NULL);
 	run_frames("over a thread of this process", b, events, VCPU_CPU);
-	check(victim_stop(&v), "its registers are as they were", "%llu of %llu rounds are wrong", u(v.wrong), u(v.rounds));
 	backend_destroy(b);
+
+	/* A frame lasts until somebody wakes up. It is not to go on over that one, who may not be interrupted, as over who is there again. */
+	other = napper_of(NOBODY);
+	b = backend_create(0, LONG_BUDGET_US, act_stay);
+	t = run("over one that is preempted", b, events / 10, VCPU_CPU);
+	check(t.preempted > t.frames / 2 && t.interrupted < t.preempted / 2, "who has preempted it does without the handler",
+	      "%llu of %llu were taken over, %llu times one went on", u(t.preempted), u(t.frames), u(t.interrupted));
+	backend_destroy(b);
+	end_victim(other, "and goes on");
+	check(victim_stop(&v), "its registers are as they were", "%llu of %llu rounds are wrong", u(v.wrong), u(v.rounds));
 
 	other = victim_of(0);
 	b = backend_create(0, 0, NULL);
@@ -647,24 +694,10 @@ static void do_user(uint64_t events)
 
 /* ---- what handlers do ---- */
 
-static void spin(uint64_t us)
-{
-	/* No clock: reading that is a system call, or a trap, in a frame. */
-	for (volatile uint64_t n = us * 20; n; n--)
-		;
-}
-
 void act_loop(struct backend *b)
 {
 	(void)b;
 	spin(SPIN_LONG_US);
-}
-
-/* Shorter than its budget. */
-static void act_linger(struct backend *b)
-{
-	(void)b;
-	spin(SPIN_SHORT_US);
 }
 
 /* The next event is there before this handler ends, unless the guest has been stopped. */
@@ -693,7 +726,7 @@ static uint64_t time_of(volatile uint64_t *done, uint64_t wanted, uint64_t most)
 static void flood(const char *what, uint64_t events, volatile uint64_t *done, uint64_t wanted)
 {
 	uint64_t most = FLOODED_MOST * time_of(done, wanted, PATIENCE_US), took;
-	struct backend *b = backend_create(0, FLOOD_BUDGET_US, act_flood);
+	struct backend *b = backend_create(0, LONG_BUDGET_US, act_flood);
 	struct tally t;
 
 	guest_start(&b->guest, VCPU_CPU);
@@ -730,12 +763,6 @@ static void do_flood(uint64_t events)
 	guest_destroy(&other);
 	close(kvm);
 	back_to(&before, "nothing is left");
-}
-
-static void act_stay(struct backend *b)
-{
-	while (!on_thread(b))
-		;
 }
 
 static void act_fault(struct backend *b)
