@@ -591,14 +591,26 @@ static void *run_hold(void *arg)
 	return NULL;
 }
 
+static void act_syscall_and_linger(struct backend *b)
+{
+	act_syscall(b);
+	spin(SPIN_SHORT_US);
+}
+
 /* The handler makes system calls; the thread below it gets signals, and looks as if one were to begin anew. */
 static void over_signaled(uint64_t events)
 {
 	struct held h = { .value = -ERESTARTNOINTR };
-	struct backend *b = backend_create(0, 0, act_syscall);
+	struct backend *b = backend_create(0, 0, act_syscall_and_linger);
 	uint64_t last = 0, deadline = now_us() + PATIENCE_US;
 	pthread_t thread;
+	cpu_set_t set;
 
+	/* The handler's thread takes that thread's CPU, so that signals find it on its way out of the kernel, from the system call. */
+	CPU_ZERO(&set);
+	CPU_SET(CPU, &set);
+	if (sched_setaffinity(b->tid, sizeof(set), &set))
+		broken("sched_setaffinity");
 	take_signals(b, SA_RESTART);
 	if (pthread_create(&thread, NULL, run_hold, &h))
 		broken("no thread");
@@ -610,6 +622,8 @@ static void over_signaled(uint64_t events)
 			last = b->done;
 			deadline = now_us() + PATIENCE_US;
 		}
+		while (b->calls == b->done && now_us() < deadline)
+			;
 		if (pthread_kill(thread, SIGUSR1))
 			break;
 		while (signals == before && h.value == -ERESTARTNOINTR && now_us() < deadline)
