@@ -688,6 +688,7 @@ static void do_user(uint64_t events)
 	struct baseline before = take_baseline();
 	pid_t victim = victim_of(NOBODY);
 	struct backend *b;
+	struct victim v;
 	struct tally t;
 
 	/*
@@ -698,6 +699,14 @@ static void do_user(uint64_t events)
 	t = run("beside another user's threads", b, events, VCPU_CPU);
 	check(t.frames < t.calls / 10, "they are not interrupted", "%llu frames of %llu", u(t.frames), u(t.calls));
 	backend_destroy(b);
+
+	/* Ours has half of the CPU: handlers interrupt it, and are rung while it is the other one's turn. */
+	victim_start(&v, CPU);
+	b = backend_create(0, 0, NULL);
+	t = run_until("with a thread of ours beside them", b, events, VCPU_CPU, offsetof(struct tally, doorbells), events / 50);
+	check(t.frames >= events / 50 && t.doorbells >= events / 50, "ours is", "%llu frames, %llu doorbells", u(t.frames), u(t.doorbells));
+	backend_destroy(b);
+	check(victim_stop(&v), "its registers are as they were", "%llu of %llu rounds are wrong", u(v.wrong), u(v.rounds));
 
 	b = backend_create(HAIOV_CONTEXT_ANY, 0, NULL);
 	run_frames("HAIOV_CONTEXT_ANY: over another user's threads", b, events, VCPU_CPU);
