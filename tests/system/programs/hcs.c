@@ -457,6 +457,7 @@ static void act_syscall(struct backend *b)
 
 /* Longer than it takes to be idle again, and of no rhythm that a timer could have. */
 #define PAUSE_TICKS 8191
+#define RARE_TICKS 65535
 #define LONG_PAUSE_TICKS 500000
 
 static void do_idle(uint64_t events)
@@ -683,12 +684,41 @@ static void do_frames(uint64_t events)
 	back_to(&before, "nothing is left");
 }
 
+/* The same handlers find first a thread of ours on their CPU, then @theirs. */
+static void over_ours_then_theirs(uint64_t events, pid_t theirs)
+{
+	struct tally ours, all;
+	struct backend *b;
+	struct victim v;
+	bool flows;
+
+	kill(theirs, SIGSTOP);
+	victim_start(&v, CPU);
+	b = backend_create(0, 0, NULL);
+	/* So few that frames do not have their share of the CPU soon: from then on they would be none, over whomever. */
+	b->guest.shared->pause = RARE_TICKS;
+	guest_start(&b->guest, VCPU_CPU);
+	flows = arrive(b, events);
+	ours = tally(b);
+
+	kill(theirs, SIGCONT);
+	check(victim_stop(&v), "a thread of ours", "%llu of %llu rounds are wrong", u(v.wrong), u(v.rounds));
+	flows = arrive(b, events) && flows;
+	check(drain(b) && flows, "over ours, then beside theirs", "not all that was sent was seen");
+	all = tally(b);
+	show("over ours, then beside theirs", &all);
+
+	check(ours.frames > ours.calls / 10, "ours is interrupted", "%llu frames of %llu", u(ours.frames), u(ours.calls));
+	check(all.frames - ours.frames < (all.calls - ours.calls) / 10, "theirs is not, once it has the CPU", "%llu frames of %llu",
+	      u(all.frames - ours.frames), u(all.calls - ours.calls));
+	backend_destroy(b);
+}
+
 static void do_user(uint64_t events)
 {
 	struct baseline before = take_baseline();
 	pid_t victim = victim_of(NOBODY);
 	struct backend *b;
-	struct victim v;
 	struct tally t;
 
 	/*
@@ -700,13 +730,7 @@ static void do_user(uint64_t events)
 	check(t.frames < t.calls / 10, "they are not interrupted", "%llu frames of %llu", u(t.frames), u(t.calls));
 	backend_destroy(b);
 
-	/* Ours has half of the CPU: handlers interrupt it, and are rung while it is the other one's turn. */
-	victim_start(&v, CPU);
-	b = backend_create(0, 0, NULL);
-	t = run_until("with a thread of ours beside them", b, events, VCPU_CPU, offsetof(struct tally, doorbells), events / 50);
-	check(t.frames >= events / 50 && t.doorbells >= events / 50, "ours is", "%llu frames, %llu doorbells", u(t.frames), u(t.doorbells));
-	backend_destroy(b);
-	check(victim_stop(&v), "its registers are as they were", "%llu of %llu rounds are wrong", u(v.wrong), u(v.rounds));
+	over_ours_then_theirs(events, victim);
 
 	b = backend_create(HAIOV_CONTEXT_ANY, 0, NULL);
 	run_frames("HAIOV_CONTEXT_ANY: over another user's threads", b, events, VCPU_CPU);
