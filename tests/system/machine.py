@@ -73,9 +73,8 @@ PROGRAMS = {
 
 def build_programs(folder):
     """Compiles the programs, static, for the host under test."""
-    suffix = "-" + made("LLVM")
-    base = ["clang" + suffix, "--target=riscv64-linux-gnu", "--sysroot=" + made("SYSROOT"), "-static",
-            "-fuse-ld=lld" + suffix, "-pthread", "-O2", "-Wall", "-Wextra", "-Werror",
+    base = [made("CLANG"), "--target=riscv64-linux-gnu", "--sysroot=" + made("SYSROOT"), "-static",
+            "--ld-path=" + made("LLD"), "-pthread", "-O2", "-Wall", "-Wextra", "-Werror",
             # handlers keep to the integer registers
             "-mno-implicit-float",
             "-I" + str(TOP / "kmod/uapi")]

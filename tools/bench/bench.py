@@ -109,9 +109,8 @@ def made(name):
 
 def compile_static(program, sources, *flags):
     """A program for the host under test, which needs nothing there."""
-    llvm = made("LLVM")
-    subprocess.run(["clang-" + llvm, "--target=riscv64-linux-gnu", "--sysroot=" + made("SYSROOT"), "-static",
-                    "-fuse-ld=lld-" + llvm, "-O2", *flags, "-o", str(program), *map(str, sources)], check=True)
+    subprocess.run([made("CLANG"), "--target=riscv64-linux-gnu", "--sysroot=" + made("SYSROOT"), "-static",
+                    "--ld-path=" + made("LLD"), "-O2", *flags, "-o", str(program), *map(str, sources)], check=True)
 
 
 def compile_mark(folder):

@@ -37,8 +37,8 @@ def prepare(folder, repeat):
     folder.mkdir(exist_ok=True)
     for name in ("qemu-mmio.sh", "qemu-guest.sh"):
         shutil.copy(TOP / "tools/bench" / name, folder)
-    subprocess.run(["clang-" + made("LLVM"), "--target=riscv64-linux-gnu", "-march=rv64imac", "-mabi=lp64",
-                    "-mcmodel=medany", "-ffreestanding", "-fno-pic", "-nostdlib", "-static", "-fuse-ld=lld-" + made("LLVM"),
+    subprocess.run([made("CLANG"), "--target=riscv64-linux-gnu", "-march=rv64imac", "-mabi=lp64",
+                    "-mcmodel=medany", "-ffreestanding", "-fno-pic", "-nostdlib", "-static", "--ld-path=" + made("LLD"),
                     "-Wl,-N,-Ttext=0x80200000,--build-id=none", "-O2", "-Wall", "-Wextra", "-Werror", f"-DN={N}",
                     f"-DREPEAT={repeat}", "-o", str(folder / "mmio-guest"), str(TOP / "tools/bench/mmio-guest.c")], check=True)
 
