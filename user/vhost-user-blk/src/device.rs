@@ -47,7 +47,10 @@ impl Shared {
             return;
         }
         let memory = self.memory.memory();
-        match drain(state.get_queue_mut(), &memory, &mut *lock(&self.block), false) {
+        let served = vring
+            .check(state.get_queue(), &memory)
+            .and_then(|()| drain(state.get_queue_mut(), &memory, &mut *lock(&self.block), false, || vring.goes_on()));
+        match served {
             // Nothing can be done about a VMM that has closed its end.
             Ok(true) => drop(vring.interrupt(lock(&self.user_vei).as_deref())),
             Ok(false) => {}

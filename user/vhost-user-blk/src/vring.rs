@@ -5,12 +5,13 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use haiov::UserVei;
 use haiov::user_vei::{Listening, Signal};
 use vhost_user_backend::{VringMutex, VringStateGuard, VringStateMutGuard, VringT};
-use virtio_queue::{Error as QueueError, QueueT};
+use virtio_queue::{Error as QueueError, Queue, QueueT};
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 
 /// The guest's memory, which the VMM may exchange.
@@ -52,6 +53,10 @@ pub struct Vring {
     state: VringMutex<Memory>,
     kick: Arc<Mutex<Option<File>>>,
     call: Arc<Mutex<Call>>,
+    /// The VMM waits for whoever serves the queue.
+    stops: Arc<AtomicBool>,
+    /// The VMM has asked for a size that no queue has.
+    size_refused: Arc<AtomicBool>,
 }
 
 impl Vring {
@@ -59,6 +64,35 @@ impl Vring {
     pub fn runs(&self) -> bool {
         let state = self.get_ref();
         state.is_enabled() && state.get_queue().ready()
+    }
+
+    /// Whether whoever serves the queue may go on, or has to let go of it, since the VMM stops it.
+    pub fn goes_on(&self) -> bool {
+        !self.stops.load(Ordering::Relaxed)
+    }
+
+    /// Whether all of the queue is where the VMM says.
+    ///
+    /// # Arguments
+    ///
+    /// * `queue` - the queue, whose lock the caller has.
+    /// * `memory` - the guest's memory.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong.
+    pub fn check(&self, queue: &Queue, memory: &GuestMemoryMmap) -> Result<(), QueueError> {
+        if self.size_refused.load(Ordering::Relaxed) {
+            return Err(QueueError::InvalidSize);
+        }
+        if queue.is_valid(memory) { Ok(()) } else { Err(QueueError::FindMemoryRegion) }
+    }
+
+    /// Changes the state of the queue: if it is to stop, whoever serves it does not keep the VMM waiting.
+    fn change(&self, stop: bool, change: impl FnOnce()) {
+        self.stops.store(stop, Ordering::Relaxed);
+        change();
+        self.stops.store(false, Ordering::Relaxed);
     }
 
     /// Lets a handler take what the VMM signals by a route to its eventfd; `None` if there is no eventfd.
@@ -90,7 +124,13 @@ impl<'a> VringStateMutGuard<'a, Memory> for Vring {
 
 impl VringT<Memory> for Vring {
     fn new(memory: Memory, max_queue_size: u16) -> Result<Self, QueueError> {
-        Ok(Self { state: VringMutex::new(memory, max_queue_size)?, kick: Arc::default(), call: Arc::default() })
+        Ok(Self {
+            state: VringMutex::new(memory, max_queue_size)?,
+            kick: Arc::default(),
+            call: Arc::default(),
+            stops: Arc::default(),
+            size_refused: Arc::default(),
+        })
     }
 
     fn get_ref(&self) -> <Self as VringStateGuard<'_, Memory>>::G {
@@ -122,7 +162,11 @@ impl VringT<Memory> for Vring {
     }
 
     fn set_enabled(&self, enabled: bool) {
-        self.state.set_enabled(enabled);
+        self.change(!enabled, || self.state.set_enabled(enabled));
+        if let Some(mut kick) = lock(&self.kick).as_ref().filter(|_| enabled) {
+            // There may be what was put into it before it was stopped. It fails where the kick is there already.
+            let _ = kick.write(&1_u64.to_ne_bytes());
+        }
     }
 
     fn set_queue_info(&self, desc_table: u64, avail_ring: u64, used_ring: u64) -> Result<(), QueueError> {
@@ -147,6 +191,7 @@ impl VringT<Memory> for Vring {
 
     fn set_queue_size(&self, num: u16) {
         self.state.set_queue_size(num);
+        self.size_refused.store(self.get_ref().get_queue().size() != num, Ordering::Relaxed);
     }
 
     fn set_queue_event_idx(&self, enabled: bool) {
@@ -154,7 +199,7 @@ impl VringT<Memory> for Vring {
     }
 
     fn set_queue_ready(&self, ready: bool) {
-        self.state.set_queue_ready(ready);
+        self.change(!ready, || self.state.set_queue_ready(ready));
     }
 
     fn set_kick(&self, file: Option<File>) {

@@ -295,7 +295,7 @@ impl<B: Backend, I: Trigger + Send + Sync> VirtioMmio<B, I> {
     pub fn serve(&self) {
         let mut active = self.active();
         let Active { backend, queue: Some(queue) } = &mut *active else { return };
-        let served = drain(queue, &self.memory, backend, self.polled.is_some());
+        let served = drain(queue, &self.memory, backend, self.polled.is_some(), || true);
         if let Some(polled) = &self.polled {
             // One that is broken is not looked at again.
             polled.watch(served.is_ok().then_some(&*queue));
@@ -517,6 +517,7 @@ fn silence(queue: &mut Queue, memory: &GuestMemoryMmap) -> Result<(), QueueError
 /// * `memory` - the guest's memory.
 /// * `backend` - what the requests are for.
 /// * `silent` - the driver is not to say when there is more.
+/// * `go_on` - whether to serve another one: a driver that puts requests into its queue all the while has no end.
 ///
 /// The result is whether the driver wants to be told that requests have been served.
 ///
@@ -528,9 +529,10 @@ pub fn drain<B: Backend>(
     memory: &GuestMemoryMmap,
     backend: &mut B,
     silent: bool,
+    go_on: impl Fn() -> bool,
 ) -> Result<bool, QueueError> {
-    let mut some = false;
-    loop {
+    let (mut some, mut more) = (false, false);
+    'queue: loop {
         if silent {
             silence(queue, memory)?;
         } else {
@@ -540,11 +542,19 @@ pub fn drain<B: Backend>(
             let head = request.head_index();
             let written = backend.serve(memory, request);
             queue.add_used(memory, head, written)?;
-            some = true;
+            (some, more) = (true, false);
+            if !go_on() {
+                break 'queue;
+            }
+        }
+        // Its index says that there is one, which cannot be read.
+        if more {
+            return Err(QueueError::InvalidAvailRingIndex);
         }
         if silent || !queue.enable_notification(memory)? {
             break;
         }
+        more = true;
     }
     Ok(some && queue.needs_notification(memory)?)
 }

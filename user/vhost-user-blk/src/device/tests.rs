@@ -4,6 +4,7 @@ use super::*;
 
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -41,9 +42,13 @@ struct Vmm {
 impl Vmm {
     /// Connects to a disk of eight sectors, each filled with its number.
     fn connect() -> Self {
+        Self::connect_to(&(0..8).flat_map(|sector| [sector; 512]).collect::<Vec<u8>>())
+    }
+
+    /// Connects to a disk that holds this.
+    fn connect_to(sectors: &[u8]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (image, socket) = (folder.path().join("image"), folder.path().join("socket"));
-        let sectors: Vec<u8> = (0..8).flat_map(|sector| [sector; 512]).collect();
         std::fs::write(&image, sectors).unwrap();
         let memory = Memory::new(GuestMemoryMmap::new());
         let device = Arc::new(Device::new(Block::open(&image).unwrap(), memory.clone()));
@@ -74,17 +79,22 @@ impl Vmm {
 
     /// Starts the queue, from a request on.
     fn start(&mut self, from: u16) {
+        self.start_at(from, SIZE, AVAIL);
+    }
+
+    /// Starts a queue that may be none.
+    fn start_at(&mut self, from: u16, size: u16, avail: u64) {
         let region = self.memory.find_region(GuestAddress(0)).unwrap();
         self.frontend.set_mem_table(&[VhostUserMemoryRegionInfo::from_guest_region(region).unwrap()]).unwrap();
         let at = |address| self.memory.get_host_address(GuestAddress(address)).unwrap() as u64;
-        self.frontend.set_vring_num(0, SIZE).unwrap();
+        self.frontend.set_vring_num(0, size).unwrap();
         let addresses = VringConfigData {
-            queue_max_size: SIZE,
-            queue_size: SIZE,
+            queue_max_size: size,
+            queue_size: size,
             flags: 0,
             desc_table_addr: at(DESC),
             used_ring_addr: at(USED),
-            avail_ring_addr: at(AVAIL),
+            avail_ring_addr: at(avail),
             log_addr: None,
         };
         self.frontend.set_vring_addr(0, &addresses).unwrap();
@@ -100,11 +110,16 @@ impl Vmm {
         self.memory.write_obj(sector.to_le(), GuestAddress(HEADER + 8)).unwrap();
         self.memory.write_obj(0xff_u8, GuestAddress(STATUS)).unwrap();
         let written = u16::from(kind == VIRTIO_BLK_T_IN) << 1;
-        let chain = [(HEADER, 16_u32, 1_u16, 1_u16), (DATA, 512, 1 | written, 2), (STATUS, 1, 2, 0)];
-        for ((address, len, flags, next), at) in chain.into_iter().zip((DESC..).step_by(16)) {
+        self.put_chain([(HEADER, 16, 0), (DATA, 512, written), (STATUS, 1, 2)]);
+    }
+
+    /// Puts a request of these buffers into the queue: address, length and flags.
+    fn put_chain(&mut self, chain: [(u64, u32, u16); 3]) {
+        for (i, (address, len, flags)) in (0_u16..).zip(chain) {
+            let (at, next) = (DESC + 16 * u64::from(i), (i + 1) % 3);
             self.memory.write_obj(address.to_le(), GuestAddress(at)).unwrap();
             self.memory.write_obj(len.to_le(), GuestAddress(at + 8)).unwrap();
-            self.memory.write_obj(flags.to_le(), GuestAddress(at + 12)).unwrap();
+            self.memory.write_obj((flags | u16::from(next != 0)).to_le(), GuestAddress(at + 12)).unwrap();
             self.memory.write_obj(next.to_le(), GuestAddress(at + 14)).unwrap();
         }
         self.memory.write_obj(0_u16, GuestAddress(AVAIL + 4 + 2 * u64::from(self.put % SIZE))).unwrap();
@@ -202,5 +217,54 @@ fn a_driver_that_breaks_its_queue_is_not_served() {
     vmm.start(1);
     assert!(vmm.is_called());
     assert_eq!(vmm.data(), [4; 512]);
+    vmm.end();
+}
+
+#[test]
+fn a_queue_that_is_not_where_memory_is_is_not_served() {
+    // Room for three entries, of eight; and a size that no queue has, for which there is.
+    for (size, avail) in [(SIZE, 0x10000 - 10), (6, AVAIL)] {
+        let mut vmm = Vmm::connect();
+        vmm.memory.write_obj(4_u16.to_le(), GuestAddress(avail + 2)).unwrap();
+        vmm.start_at(0, size, avail);
+        vmm.kick.write(1).unwrap();
+        assert_eq!(vmm.frontend.get_vring_base(0).unwrap(), 0);
+        assert_eq!(vmm.used(), 0);
+        // It was the queue, and not the device.
+        vmm.memory.write_obj(0_u16, GuestAddress(avail + 2)).unwrap();
+        vmm.start(0);
+        assert_eq!(vmm.request(VIRTIO_BLK_T_IN, 3), VIRTIO_BLK_S_OK);
+        assert_eq!(vmm.data(), [3; 512]);
+        vmm.end();
+    }
+}
+
+#[test]
+fn a_queue_that_never_ends_does_not_keep_its_vmm_waiting() {
+    // What is read is the queue's next request, for the next sector: header and index of the queue are in the buffer.
+    const HEADER: usize = 0x100;
+    let mut sectors = vec![0; 512 << 16];
+    for (number, sector) in (0_u64..).zip(sectors.chunks_exact_mut(512)) {
+        sector[2..4].copy_from_slice(&(number as u16).wrapping_add(2).to_le_bytes());
+        sector[HEADER + 8..HEADER + 16].copy_from_slice(&((number + 1) % (1 << 16)).to_le_bytes());
+    }
+    let mut vmm = Vmm::connect_to(&sectors);
+    vmm.put_chain([(AVAIL + HEADER as u64, 16, 0), (AVAIL, 512, 2), (STATUS, 1, 2)]);
+    vmm.start(0);
+    let (begun, memory) = (Instant::now(), vmm.memory.clone());
+    let (returned, watch) = mpsc::channel::<()>();
+    let watchdog = thread::spawn(move || {
+        if watch.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            // Requests of one descriptor, which is no place for anything.
+            memory.write_obj(0_u16, GuestAddress(DESC + 12)).unwrap();
+        }
+    });
+    while vmm.used() < 1000 {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    vmm.frontend.get_vring_base(0).unwrap();
+    drop(returned);
+    watchdog.join().unwrap();
+    assert!(begun.elapsed() < PATIENCE, "the VMM has waited for the end of the queue");
     vmm.end();
 }

@@ -276,6 +276,40 @@ fn broken_queues_need_a_reset() {
     assert_eq!(d.used().0, 1);
 }
 
+/// A queue at the beginning of the memory but for what it makes available, which is elsewhere.
+fn queue(avail: u64) -> Queue {
+    let mut queue = Queue::new(SIZE).unwrap();
+    queue.try_set_desc_table_address(GuestAddress(DESC)).unwrap();
+    queue.try_set_avail_ring_address(GuestAddress(avail)).unwrap();
+    queue.try_set_used_ring_address(GuestAddress(USED)).unwrap();
+    queue.set_ready(true);
+    queue
+}
+
+#[test]
+fn a_ring_that_ends_where_memory_does_is_an_error() {
+    let memory = boot::memory(1).unwrap();
+    // Two entries and a half: whoever made this queue should have looked.
+    let avail = RAM_BASE + (1 << 20) - 8;
+    memory.write_obj(4_u16.to_le(), GuestAddress(avail + 2)).unwrap();
+    let mut queue = queue(avail);
+    assert!(drain(&mut queue, &memory, &mut Echo::default(), false, || true).is_err());
+    assert_eq!(queue.next_avail(), 2);
+}
+
+#[test]
+fn who_serves_a_queue_can_be_told_to_let_go_of_it() {
+    let memory = boot::memory(1).unwrap();
+    memory.write_obj(6_u16.to_le(), GuestAddress(AVAIL + 2)).unwrap();
+    let mut queue = queue(AVAIL);
+    let left = std::cell::Cell::new(3);
+    let go_on = || left.replace(left.get() - 1) > 1;
+    assert!(drain(&mut queue, &memory, &mut Echo::default(), false, go_on).unwrap());
+    assert_eq!((queue.next_avail(), queue.next_used()), (3, 3));
+    assert!(drain(&mut queue, &memory, &mut Echo::default(), false, || true).unwrap());
+    assert_eq!((queue.next_avail(), queue.next_used()), (6, 6));
+}
+
 #[test]
 fn the_thread_is_told_once_until_it_has_looked() {
     let mut d = Driver::new(Echo::default());
