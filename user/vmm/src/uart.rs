@@ -159,6 +159,11 @@ impl Port {
         register == DATA && !self.divisor_latch() && self.modem_control & MCR_LOOP == 0
     }
 
+    /// Whether a store to a register drops the input.
+    fn clears(&self, register: u64, value: u8) -> bool {
+        register == INTERRUPT_ID && value & FCR_CLEAR_RECEIVED != 0
+    }
+
     fn write(&mut self, register: u64, value: u8) {
         match register {
             DATA if self.divisor_latch() => self.divisor[0] = value,
@@ -176,7 +181,7 @@ impl Port {
             }
             INTERRUPT_ID => {
                 self.fifo = value & FCR_FIFO != 0;
-                if value & FCR_CLEAR_RECEIVED != 0 {
+                if self.clears(register, value) {
                     self.input.len = 0;
                 }
             }
@@ -338,6 +343,16 @@ impl<I: Trigger + Send + Sync, W: Write + Send> Uart<I, W> {
         asked
     }
 
+    /// Tells who waits for it that the input is about to be empty.
+    fn empty(&self, caller: Caller<'_>, port: &mut TryGuard<'_, Port>) -> Result<(), Punt> {
+        if port.input_waits {
+            // It fails only when the counter is full: the thread is told already.
+            let _ = caller.after_exit(|| self.room.write(1))?;
+            port.input_waits = false;
+        }
+        Ok(())
+    }
+
     /// Lets the line follow the state of the port.
     fn settle(&self, caller: Caller<'_>, port: &mut TryGuard<'_, Port>) {
         let line = port.interrupt() != IIR_NONE;
@@ -357,10 +372,8 @@ impl<I: Trigger + Send + Sync, W: Write + Send> Device for Uart<I, W> {
             return Ok(0);
         }
         let mut port = self.port.enter(caller)?;
-        if port.input_waits && offset == DATA && port.input.len == 1 {
-            // It fails only when the counter is full: the thread is told already.
-            let _ = caller.after_exit(|| self.room.write(1))?;
-            port.input_waits = false;
+        if offset == DATA && port.input.len == 1 {
+            self.empty(caller, &mut port)?;
         }
         let value = port.read(offset);
         self.settle(caller, &mut port);
@@ -377,6 +390,9 @@ impl<I: Trigger + Send + Sync, W: Write + Send> Device for Uart<I, W> {
             drop(port);
             caller.after_exit(|| self.output.drain())?;
             port = self.port.enter(caller)?;
+        }
+        if port.clears(offset, value as u8) {
+            self.empty(caller, &mut port)?;
         }
         port.write(offset, value as u8);
         self.settle(caller, &mut port);
@@ -556,5 +572,12 @@ pub(crate) mod tests {
         }
         assert_eq!(uart.emptied().read().unwrap(), 1);
         assert_eq!((uart.room(), read(&uart, DATA)), (INPUT_CAPACITY, 0), "what was too much is lost");
+
+        // As drivers do when they open the port.
+        uart.receive(&[8; INPUT_CAPACITY]);
+        assert_eq!(uart.room(), 0);
+        write(&uart, INTERRUPT_ID, FCR_FIFO | FCR_CLEAR_RECEIVED);
+        assert!(crate::wait::is_readable(&uart.emptied()).unwrap(), "whoever waits goes on waiting");
+        assert_eq!(uart.room(), INPUT_CAPACITY);
     }
 }
