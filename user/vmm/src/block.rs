@@ -11,8 +11,9 @@ use virtio_bindings::bindings::virtio_blk::{
     VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT,
 };
 use virtio_queue::DescriptorChain;
-use virtio_queue::desc::split::Descriptor;
-use vm_memory::{FileOffset, GuestMemoryBackend, GuestMemoryMmap, MmapRegion, VolatileMemory, VolatileSlice};
+use vm_memory::{
+    Address, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, MmapRegion, VolatileMemory, VolatileSlice,
+};
 
 use crate::error::{Error, Result};
 use crate::virtio_mmio::Backend;
@@ -116,8 +117,10 @@ struct Buffers<'a> {
     memory: &'a GuestMemoryMmap,
     chain: DescriptorChain<&'a GuestMemoryMmap>,
     written: bool,
-    /// What is left of the one that was begun.
+    /// What is left of the part of it that was begun.
     begun: Option<VolatileSlice<'a>>,
+    /// What is left behind that part: two regions of memory can be next to each other.
+    behind: (GuestAddress, usize),
     /// How many bytes are left of all.
     left: usize,
 }
@@ -125,15 +128,25 @@ struct Buffers<'a> {
 impl<'a> Buffers<'a> {
     /// Those of a request; `None` if any is not memory.
     fn new(memory: &'a GuestMemoryMmap, request: &DescriptorChain<&'a GuestMemoryMmap>, written: bool) -> Option<Self> {
-        let mut all = Self { memory, chain: request.clone(), written, begun: None, left: 0 };
+        let mut left = 0;
         for descriptor in request.clone().filter(|d| d.is_write_only() == written) {
-            all.left += all.slice(descriptor)?.len();
+            let len = descriptor.len() as usize;
+            left += memory.check_range(descriptor.addr(), len).then_some(len)?;
         }
-        Some(all)
+        Some(Self { memory, chain: request.clone(), written, begun: None, behind: (GuestAddress(0), 0), left })
     }
 
-    fn slice(&self, descriptor: Descriptor) -> Option<VolatileSlice<'a>> {
-        self.memory.get_slice(descriptor.addr(), descriptor.len() as usize).ok()
+    /// The next part of the buffers that is not empty.
+    fn part(&mut self) -> Option<VolatileSlice<'a>> {
+        while self.behind.1 == 0 {
+            let written = self.written;
+            let descriptor = self.chain.find(|d| d.is_write_only() == written)?;
+            self.behind = (descriptor.addr(), descriptor.len() as usize);
+        }
+        let (address, len) = self.behind;
+        let part = self.memory.get_slices(address, len).next()?.ok()?;
+        self.behind = (address.unchecked_add(part.len() as u64), len - part.len());
+        Some(part)
     }
 
     /// The next bytes that are in one place, `most` at most and not none.
@@ -144,14 +157,7 @@ impl<'a> Buffers<'a> {
         }
         let buffer = match self.begun.take() {
             Some(buffer) => buffer,
-            None => loop {
-                let written = self.written;
-                let descriptor = self.chain.find(|d| d.is_write_only() == written)?;
-                let buffer = self.slice(descriptor)?;
-                if !buffer.is_empty() {
-                    break buffer;
-                }
-            },
+            None => self.part()?,
         };
         let part = if buffer.len() > most {
             let (part, rest) = buffer.split_at(most).ok()?;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 use super::*;
+use crate::layout::RAM_BASE;
 use crate::virtio_mmio::tests::{BUFFERS, Driver};
 use haiov::uer::{Caller, Device};
 use std::io::Write;
@@ -59,6 +60,25 @@ fn reads_into_several_buffers() {
     assert_eq!(request(&mut d, VIRTIO_BLK_T_IN, 3, &parts), (OK, 1025));
     let got = [bytes(&d, DATA, 100), bytes(&d, DATA + 0x2000, 924)].concat();
     assert_eq!(got, [[3; 512], [4; 512]].concat());
+}
+
+#[test]
+fn regions_of_memory_can_be_next_to_each_other() {
+    const BORDER: u64 = BUFFERS + 0x10_0000;
+    let ranges = [(GuestAddress(RAM_BASE), (BORDER - RAM_BASE) as usize), (GuestAddress(BORDER), 0x1000)];
+    let (file, _) = disk();
+    let image = NamedTempFile::new().unwrap();
+    std::fs::copy(file.path(), image.path()).unwrap();
+    let memory = GuestMemoryMmap::from_ranges(&ranges).unwrap();
+    let mut d = Driver::with_memory(memory, Block::open(image.path()).unwrap());
+    d.start();
+    // All in one buffer, the last bytes of one region and the first ones of the other.
+    assert_eq!(request(&mut d, VIRTIO_BLK_T_IN, 3, &[(BORDER - 100, 1024, true)]), (OK, 1025));
+    assert_eq!(bytes(&d, BORDER - 100, 1024), [[3; 512], [4; 512]].concat());
+    assert_eq!(request(&mut d, VIRTIO_BLK_T_OUT, 0, &[(BORDER - 600, 1024, false)]), (OK, 1));
+    assert_eq!(std::fs::read(image.path()).unwrap()[500..1024], [&[3; 512][..], &[4; 12]].concat());
+    // What is beyond is no memory.
+    assert_eq!(request(&mut d, VIRTIO_BLK_T_IN, 3, &[(BORDER + 0x1000 - 100, 512, true)]), (0xff, 0));
 }
 
 #[test]

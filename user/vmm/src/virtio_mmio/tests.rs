@@ -35,15 +35,22 @@ pub(crate) const BUFFERS: u64 = RAM_BASE + 0x1_0000;
 
 impl<B: Backend> Driver<B> {
     pub(crate) fn new(backend: B) -> Self {
-        Self::of(backend, |device| device)
+        Self::with(boot::memory(16).unwrap(), backend, |device| device)
+    }
+
+    pub(crate) fn with_memory(memory: GuestMemoryMmap, backend: B) -> Self {
+        Self::with(memory, backend, |device| device)
     }
 
     fn polled(backend: B) -> Self {
-        Self::of(backend, VirtioMmio::polled)
+        Self::with(boot::memory(16).unwrap(), backend, VirtioMmio::polled)
     }
 
-    fn of(backend: B, finish: impl FnOnce(VirtioMmio<B, Edges>) -> VirtioMmio<B, Edges>) -> Self {
-        let memory = boot::memory(16).unwrap();
+    fn with(
+        memory: GuestMemoryMmap,
+        backend: B,
+        finish: impl FnOnce(VirtioMmio<B, Edges>) -> VirtioMmio<B, Edges>,
+    ) -> Self {
         let edges = Arc::new(AtomicU32::new(0));
         let device = VirtioMmio::new(backend, memory.clone(), Edges(edges.clone())).unwrap();
         Self { device: Arc::new(finish(device)), memory, edges, next: 0 }
