@@ -18,9 +18,9 @@ def made(name):
                           text=True).stdout.strip()
 
 
-def run(script, *selftests):
+def run(script, *selftests, qemu_args=""):
     """Runs programs/SCRIPT beside the crate's self-tests of those names. Its lines "ok NAME" and "not ok NAME: WHY" are the
-    checks; returns the exit status.
+    checks; returns the exit status. QEMU gets these words more.
 
     HAIOV_FILES may name a folder with haiov.ko, haiov-vmm, haiovctl, the self-tests, Image and guest.cpio that are
     to be taken instead of the image's and the build's.
@@ -33,7 +33,8 @@ def run(script, *selftests):
                 shutil.copy(Path(made("SELFTEST")).with_name(selftest), folder)
         for path in (TOP / "tests/lib/host.sh", HERE / "programs" / script):
             shutil.copy(path, folder)
-        ran = subprocess.run([str(TOP / "tools/run"), "--timeout", "800", "--extra", folder, f"sh /extra/{script}"],
+        ran = subprocess.run([str(TOP / "tools/run"), "--timeout", "800", "--extra", folder, "--qemu-args", qemu_args,
+                              f"sh /extra/{script}"],
                              stdout=subprocess.PIPE, text=True, errors="replace", check=False)
     count = failed = 0
     for line in ran.stdout.splitlines():

@@ -25,11 +25,13 @@ check "haiovctl without the module fails" sh -c "! $ctl show"
 
 $load || exit 1
 
+check "the host has Zkr, of which KVM leaves the reads to VMMs" has /proc/cpuinfo _zkr
 for cpus in 1 2; do
 	guest boot --cpus $cpus --cmdline "$(run 'echo cpus=$(nproc); grep isa /proc/cpuinfo')"
 	check "$cpus vCPU: powers off with status 0" is boot.status 0
 	check "$cpus vCPU: all are there" has boot "cpus=$cpus"
 	check "$cpus vCPU: xhaiov is not in the guest's ISA" sh -c 'grep -q "^isa.*rv64" boot && ! grep "^isa" boot | grep -q haiov'
+	check "$cpus vCPU: the host's source of random numbers is" sh -c 'grep "^isa" boot | grep -q _zkr'
 	check "$cpus vCPU: no word on standard error" is boot.err ""
 done
 

@@ -142,7 +142,8 @@ mod riscv {
     use std::io;
 
     use kvm_bindings::{
-        KVM_EXIT_INTERNAL_ERROR, KVM_EXIT_RISCV_SBI, kvm_device_attr, kvm_run, kvm_userspace_memory_region,
+        KVM_EXIT_INTERNAL_ERROR, KVM_EXIT_RISCV_CSR, KVM_EXIT_RISCV_SBI, kvm_device_attr, kvm_run,
+        kvm_userspace_memory_region,
     };
     use kvm_ioctls::{DeviceFd, VmFd};
     use std::os::fd::{AsRawFd, BorrowedFd};
@@ -217,6 +218,20 @@ mod riscv {
     /// Answers the call of [`sbi_call`]: error and value, for a0 and a1.
     pub(crate) fn answer_sbi_call(run: &mut kvm_run, ret: [u64; 2]) {
         run.__bindgen_anon_1.riscv_sbi.ret = ret;
+    }
+
+    /// The number of the CSR for which the guest left, or `None` when it left for another reason.
+    pub(crate) fn csr_access(run: &kvm_run) -> Option<u64> {
+        if run.exit_reason != KVM_EXIT_RISCV_CSR {
+            return None;
+        }
+        // SAFETY: the kernel filled in this member of the union: it says so by the exit reason.
+        Some(unsafe { run.__bindgen_anon_1.riscv_csr.csr_num })
+    }
+
+    /// Answers the access of [`csr_access`] with what the CSR held.
+    pub(crate) fn answer_csr_access(run: &mut kvm_run, value: u64) {
+        run.__bindgen_anon_1.riscv_csr.ret_value = value;
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! KVM starts the first vCPU; the others wait in `KVM_RUN` until the guest starts them by SBI calls, which KVM serves.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::mem::offset_of;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -31,6 +32,11 @@ const TIME: u64 = register(KVM_REG_RISCV_TIMER, offset_of!(kvm_riscv_timer, time
 const SBI_CONSOLE_PUTCHAR: u64 = 1;
 const SBI_CONSOLE_GETCHAR: u64 = 2;
 const SBI_ERR_NOT_SUPPORTED: u64 = -2_i64 as u64;
+
+/// The CSR by which a guest gets random numbers (Zkr), with 16 bits of them, or none yet.
+const CSR_SEED: u64 = 0x015;
+const SEED_WAIT: u64 = 1 << 30;
+const SEED_ES16: u64 = 2 << 30;
 
 /// That KVM ended a handler: `HAIOV_KVM_UER_ENDED` of <linux/haiov.h>.
 const HANDLER_ENDED: u32 = 0x4841_0001;
@@ -333,7 +339,7 @@ fn step(index: u32, vcpu: &mut VcpuFd, bus: &Bus, coalesced: bool) -> Step {
         }
         Ok(VcpuExit::Intr) => return Step::Interrupted,
         Ok(VcpuExit::Unsupported(reason)) => {
-            if !answer_sbi(vcpu) {
+            if !answer_sbi(vcpu) && !answer_csr(vcpu) {
                 return failed(format!("exit reason {reason}"));
             }
         }
@@ -384,5 +390,19 @@ fn answer_sbi(vcpu: &mut VcpuFd) -> bool {
         _ => [SBI_ERR_NOT_SUPPORTED, 0],
     };
     sys::answer_sbi_call(run, answer);
+    true
+}
+
+/// Serves an access to a CSR that KVM leaves to the VMM, which is `seed` (`csr_funcs` in arch/riscv/kvm/vcpu_insn.c); `false`
+/// when the vCPU left for another reason.
+fn answer_csr(vcpu: &mut VcpuFd) -> bool {
+    let run = vcpu.get_kvm_run();
+    if sys::csr_access(run) != Some(CSR_SEED) {
+        return false;
+    }
+    let mut entropy = [0; 2];
+    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut entropy));
+    let seed = if read.is_ok() { SEED_ES16 | u64::from(u16::from_le_bytes(entropy)) } else { SEED_WAIT };
+    sys::answer_csr_access(run, seed);
     true
 }
