@@ -416,6 +416,12 @@ fn a_handler_signals() -> Outcome {
         check!(before == after, "the registers are {after:x?}, not {before:x?}");
     }
     check!(eventfd.read()? == 3, "it was not signaled by the handler");
+    bell.0.register(&machine.vm)?;
+    let other = Machine::new(&[])?;
+    check!(
+        matches!(bell.0.register(&other.vm), Err(Error::Busy { .. })),
+        "a second VM's handlers would signal something else"
+    );
     Ok(())
 }
 

@@ -73,6 +73,11 @@ impl Signal {
         self.vm.device.destroy(id, "destroy the signal")
     }
 
+    /// Whether it is for the handlers of this VM.
+    pub(crate) fn is_of(&self, vm: &Vm) -> bool {
+        Arc::ptr_eq(&self.vm, vm.inner())
+    }
+
     /// The kernel's id of this object.
     pub fn id(&self) -> u64 {
         self.id

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::unistd::write;
 
 use super::device::{Caller, Punt};
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::signal::Signal;
 use crate::vm::Vm;
 
@@ -54,7 +54,7 @@ impl Event {
         Self { eventfd: eventfd.into(), signal: OnceLock::new() }
     }
 
-    /// Lets the handlers of a VM signal it too. Once is enough; more changes nothing.
+    /// Lets the handlers of a VM signal it too. Once is enough; more for the same VM changes nothing.
     ///
     /// # Arguments
     ///
@@ -62,13 +62,18 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// As for [`Vm::add_signal`].
+    /// As for [`Vm::add_signal`]; [`Error::Busy`](crate::Error::Busy) when it is registered for another VM, whose handlers
+    /// know it by a number that means something else here.
     pub fn register(&self, vm: &Vm) -> Result<()> {
         if self.signal.get().is_none() {
             // Were another thread faster, its signal stays, and this one is dropped.
             let _ = self.signal.set(vm.add_signal(&self.eventfd)?);
         }
-        Ok(())
+        if self.signal.get().is_some_and(|signal| signal.is_of(vm)) {
+            return Ok(());
+        }
+        let busy = "it is another VM's already; make one for each VM";
+        Err(Context { busy, ..Context::of("register the event") }.error(Errno::EBUSY))
     }
 
     /// Signals the eventfd.
