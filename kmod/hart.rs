@@ -32,6 +32,7 @@ use crate::{
         Limit, //
     },
 };
+use core::cmp::Ordering;
 use kernel::{
     bindings,
     ffi::c_void,
@@ -110,6 +111,16 @@ pub(crate) struct Hart {
 /// Splits a VEIID into its word and its bit there.
 fn split(veiid: u16) -> (usize, u64) {
     (usize::from(veiid / WORD_BITS), 1 << (veiid % WORD_BITS))
+}
+
+/// The bits of word `word` that belong to VEIIDs from `from` on.
+fn from_on(bits: u64, word: usize, from: u16) -> u64 {
+    let (first, bit) = split(from);
+    match word.cmp(&first) {
+        Ordering::Less => 0,
+        Ordering::Equal => bits & !(bit - 1),
+        Ordering::Greater => bits,
+    }
 }
 
 /// Visits the numbers of the bits that are set.
@@ -304,13 +315,16 @@ impl Hart {
 
     /// User VEIIDs are pending that no frame has taken: wakes the threads of their contexts. Hard
     /// interrupt context.
+    ///
+    /// Each of them once: what becomes pending behind us rings again. A guest that sends all the while, to threads
+    /// of other CPUs that are back soon, would keep us here for good.
     pub(crate) fn doorbell(&self, irq: &LocalInterruptDisabled) {
-        let mut word = 0;
+        let mut next = 0;
 
         // `settle` waits for us, so that the context is there as long as this takes, and the reference is
         // not the last one.
-        while let Some((veiid, context)) = self.claim(word, irq) {
-            (word, _) = split(veiid);
+        while let Some((veiid, context)) = self.claim(next, irq) {
+            next = veiid + 1;
             if !context.kick() {
                 // Nobody was there to see it. Let it wait for who parks next.
                 self.raise(veiid);
@@ -318,14 +332,14 @@ impl Hart {
         }
     }
 
-    /// Claims the lowest user VEIID from word `from` on that is pending and enabled, if there is one, and
+    /// Claims the lowest user VEIID from `from` on that is pending and enabled, if there is one, and
     /// disables it.
-    fn claim(&self, from: usize, irq: &LocalInterruptDisabled) -> Option<(u16, Arc<Context>)> {
+    fn claim(&self, from: u16, irq: &LocalInterruptDisabled) -> Option<(u16, Arc<Context>)> {
         let mut guard = self.slots.lock_with(irq);
         let slots = &mut *guard;
 
-        for (word, w) in slots.words.iter_mut().enumerate().skip(from) {
-            let mut ready = w.enabled & w.user;
+        for (word, w) in slots.words.iter_mut().enumerate() {
+            let mut ready = from_on(w.enabled & w.user, word, from);
             if ready != 0 {
                 ready &= self.regs.bits(self.index, Bits::Eip, word);
             }
@@ -502,6 +516,17 @@ mod tests {
         assert_eq!(split(63), (0, 1 << 63));
         assert_eq!(split(64), (1, 1));
         assert_eq!(split(1023), (15, 1 << 63));
+    }
+
+    #[test]
+    fn each_veiid_is_behind_itself_once() {
+        assert_eq!(from_on(u64::MAX, 0, 0), u64::MAX);
+        assert_eq!(from_on(u64::MAX, 0, 5), !0x1f);
+        assert_eq!(from_on(u64::MAX, 0, 63), 1 << 63);
+        assert_eq!(from_on(u64::MAX, 0, 64), 0);
+        assert_eq!(from_on(u64::MAX, 1, 64), u64::MAX);
+        assert_eq!(from_on(u64::MAX, 2, 64), u64::MAX);
+        assert_eq!(from_on(0, 1, 70), 0);
     }
 
     #[test]
