@@ -145,7 +145,8 @@
  * budget. The thread then wakes with the handler's integer registers, and carries
  * on where it stood, as ordinary code that is scheduled, signaled and debugged as
  * such. Its floating-point and vector registers there are those of the thread.
- * Who was interrupted does not notice.
+ * Who was interrupted does not notice. Nor does membarrier(2), which looks for the
+ * threads that run: it does not wait for a frame.
  *
  * One ecall does not take it over: HAIOV_CONTEXT_SIGNAL in a7 signals the signal of
  * the context whose index is in a0. If its eventfd is an irqfd of KVM, the guest is

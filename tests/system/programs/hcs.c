@@ -1097,12 +1097,26 @@ static void signal_thread(struct backend *b, uint64_t count)
 	}
 }
 
+/* The thread is parked; has a signal ended its WAIT? */
+static bool has_ended(const struct backend *b)
+{
+	uint64_t deadline = now_us() + PATIENCE_US;
+
+	while (pthread_tryjoin_np(b->thread, NULL) == EBUSY) {
+		if (now_us() > deadline)
+			return false;
+		look_later();
+	}
+	return true;
+}
+
 static void do_thread(uint64_t events)
 {
 	struct baseline before = take_baseline();
 	struct backend *b;
 	struct victim v;
 	pid_t pid;
+	bool ended;
 	int status;
 
 	victim_start(&v, CPU);
@@ -1150,6 +1164,17 @@ static void do_thread(uint64_t events)
 			check(false, "events that came while nobody was parked are not lost", "round %u", i);
 	}
 	check(drain(b), "all that was sent was seen, by one thread after the other", "not all");
+	backend_destroy(b);
+
+	/* Those have parked in WAIT, or from a handler that was rung. This one parks from one that was taken over. */
+	b = backend_create(0, 0, act_syscall);
+	run("system calls", b, 10, VCPU_CPU);
+	take_signals(b, 0);
+	pthread_kill(b->thread, SIGUSR1);
+	ended = has_ended(b);
+	check(ended && b->ended == -EINTR, "one signal ends WAIT, where it is called in the handler", "it ended with %ld", b->ended);
+	if (ended)
+		backend_park(b);
 	backend_destroy(b);
 
 	b = backend_create(0, 0, act_fork);
