@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
-# The job of tools/bench-net in the host under test: one guest with a network device for each mechanism, which differ
+# The job of bench-net in the host under test: one guest with a network device for each mechanism, which differ
 # only in how they are notified, and netperf from the guest to the host over each of them in turn.
 # usage: sh net.sh FILES SECONDS WINDOW-US REPEAT MARK TEST:SIZE... ; prints a line "sample key=value..." a run.
 # MARK is a program that marks the measured window for the instruction counter, and a run ends with its window

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
-# The job of tools/bench-mmio in the host under test for QEMU as the VMM: runs mmio-guest.c once, and prints what it says
+# The job of bench-mmio in the host under test for QEMU as the VMM: runs mmio-guest.c once, and prints what it says
 # and, before and after each of its ways, a line "counters KEY=VALUE...".
 # usage: sh qemu-mmio.sh GUEST WAYS exit|ioeventfd|uer; WAYS is how many it goes through in all.
 # shellcheck disable=SC2034,SC2086 # for qemu-guest.sh; words of options

@@ -115,7 +115,7 @@ static pthread_t *threads;
 static unsigned int nr_threads;
 static unsigned int max_harts;
 static bool index_exact;
-static bool shared_blocks; /* see "Two limits" above */
+static bool shared_blocks; /* see "Limits" above */
 static uint64_t unresolved;
 
 static GMutex segments_lock;

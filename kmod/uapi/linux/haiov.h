@@ -117,11 +117,12 @@
  *    the thread, which returns from HAIOV_CONTEXT_WAIT into the handler.
  *
  * A handler begins at the entry that was given to HAIOV_CONTEXT_CREATE, in the
- * address space of the thread. x1 to x31 are 0, so that it has to find its stack,
- * its thread pointer and its data. In a frame the CSR uscratch holds the address of
- * the data that was given to HAIOV_CONTEXT_CREATE; it is not to be written. Where a
- * doorbell begins a handler, a0 holds it already; to read uscratch works on the
- * thread as well, until the handler has returned, but takes an exception. The stack
+ * address space of the thread. In a frame x1 to x31 are 0, so that it has to find
+ * its stack, its thread pointer and its data. There the CSR uscratch holds the
+ * address of the data that was given to HAIOV_CONTEXT_CREATE; it is not to be
+ * written. Where a doorbell begins a handler, sp, gp and tp are the thread's, and a0
+ * holds the data already; to read uscratch works on the thread as well, until the
+ * handler has returned, but takes an exception. The stack
  * and the thread pointer may be those of the thread, which uses neither while it is
  * parked.
  *

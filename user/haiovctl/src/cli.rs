@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-/// Shows what /dev/haiov does: hardware, VMs, routes, MMIO ranges, signals, contexts and counters.
+/// Shows what /dev/haiov does: hardware, harts, VMs, routes, MMIO ranges, signals, contexts and counters.
 ///
 /// Without an object, shows all of them. What the hardware can do comes from the device; all state comes from debugfs,
 /// which usually only root may read.

@@ -19,7 +19,7 @@
 //! | [`stats`] | what a phase reports |
 //! | [`kvm_stats`] | KVM's own counters |
 //! | [`affinity`] | which host CPU a thread runs on |
-//! | [`notify`] | the doorbell's ways into the host |
+//! | [`notify`] | the ways of the doorbell and the disk into the host |
 //! | [`ioregion`] | a thread that serves what KVM sends it over a pipe |
 //! | [`gate`], [`control`] | stopping the vCPUs, and the socket by which a user asks for that |
 //! | [`snapshot`] | a guest on disk |
