@@ -52,6 +52,7 @@
 #define SPIN_LONG_US	500000
 #define LONG_BUDGET_US	100000
 #define SPIN_SHORT_US	1000
+#define TICKS_MANY	60 /* of 4 ms: LONG_BUDGET_US has 25 */
 #define NAP_NS		300000	/* far less than a tick */
 #define FLOOD_SPIN_US	2000
 #define FLOODED_ROUNDS	40	/* of a thread that is flooded */
@@ -449,6 +450,13 @@ static void act_linger(struct backend *b)
 	spin(SPIN_SHORT_US);
 }
 
+/* As long as a tick, or so. */
+static void act_linger_on(struct backend *b)
+{
+	(void)b;
+	spin(20 * SPIN_SHORT_US);
+}
+
 static void act_syscall(struct backend *b)
 {
 	if (syscall(SYS_gettid) != b->tid || getppid() < 1 || !on_thread(b))
@@ -566,8 +574,9 @@ static void do_kernel(uint64_t events)
 		if (pthread_create(&thread, NULL, run_stretch, &s))
 			broken("no thread");
 		pthread_join(thread, NULL);
+		printf("# a long system call: %llu handlers in %llu us\n", u(s.handlers), u(s.us));
 		/* The tick is every 4 ms; the machine that emulates this one may be busy. */
-		check(s.us > 40000 && s.handlers > s.us / 100000, "a long system call does not hold them up",
+		check(s.us > 40000 && s.handlers > s.us / 30000, "a long system call does not hold them up",
 		      "%llu in %llu us", u(s.handlers), u(s.us));
 	}
 	check(drain(b), "all that was sent was seen", "not all");
@@ -648,6 +657,13 @@ static void do_frames(uint64_t events)
 	victim_start(&v, CPU);
 	b = backend_create(0, 0, NULL);
 	run_frames("over a thread of this process", b, events, VCPU_CPU);
+	backend_destroy(b);
+
+	/* Ticks interrupt them more often than there are ticks in one budget. */
+	b = backend_create(0, LONG_BUDGET_US, act_linger_on);
+	t = run_until("within their budget, each", b, events / 10, VCPU_CPU, offsetof(struct tally, interrupted), TICKS_MANY);
+	check(t.interrupted >= TICKS_MANY && t.expired < t.interrupted / 2, "each has a budget of its own",
+	      "%llu were over it, %llu went on", u(t.expired), u(t.interrupted));
 	backend_destroy(b);
 
 	/* A frame lasts until somebody wakes up. It is not to go on over that one, who may not be interrupted, as over who is there again. */

@@ -610,8 +610,9 @@ static void do_unbound(void)
 	struct baseline before = take_baseline();
 	struct guest g;
 	struct traffic t;
-	int kvm = open_kvm();
-	uint64_t traps;
+	int kvm = open_kvm(), event = new_eventfd();
+	uint64_t traps, other, route;
+	uint32_t vmid;
 
 	guest_create(&g, kvm);
 	guest_add_vcpu(&g);
@@ -636,9 +637,20 @@ static void do_unbound(void)
 	t.guest.shared->nr_fired = 1;
 	let_run(&t.guest, 100);
 	check(!t.guest.shared->traps, "without routes it still gets no exception", "%llu", u(t.guest.shared->traps));
+	vmid = vm_query(t.haiov, t.vm).out_vmid;
 	object_destroy(t.haiov, t.vm);
 	traps = t.guest.shared->traps;
+	/* Another VM gets the VMID, and none of what the former one sends on. */
+	guest_create(&g, kvm);
+	other = vm_bind(t.haiov, g.vm, NR_VEIRQS);
+	check(vm_query(t.haiov, other).out_vmid == vmid, "its VMID is the next one's", "that has %u", vm_query(t.haiov, other).out_vmid);
+	route = route_add(t.haiov, other, 1, event, 0);
 	let_run(&t.guest, 100);
+	check(!route_query(t.haiov, route).out_delivered, "which gets nothing of what it sends", "%llu events",
+	      u(route_query(t.haiov, route).out_delivered));
+	object_destroy(t.haiov, route);
+	object_destroy(t.haiov, other);
+	guest_destroy(&g);
 	check_illegal(&t.guest, "unbound while it runs, it gets illegal instructions");
 	check(t.guest.shared->traps > traps, "from the moment on that it is unbound", "none came");
 	t.vm = vm_bind(t.haiov, t.guest.vm, NR_VEIRQS);
@@ -654,6 +666,7 @@ static void do_unbound(void)
 	check(flows(&t, 5), "and with routes it sends", "one is lost");
 	check(drain(&t), "all that was sent was seen", "some are lost");
 	traffic_destroy(&t);
+	close(event);
 	close(kvm);
 	back_to(&before, "nothing is left");
 }
