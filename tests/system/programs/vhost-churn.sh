@@ -46,24 +46,28 @@ probed() {
 scenario_probe() {
 	start probe $(net virtio-net-pci,romfile=,vei=on) $(probe_net off)
 	probe_net_start
-	probe pause "$vm_pid" 4000
+	# It may stop with the lock that the vCPU wants next, so that the guest does not live either: not three times.
+	for n in 1 2 3; do
+		probe pause "$vm_pid" 3000
+		usleep 37000
+	done
 	probe_end
-	check "probe: sees a kick that waits" '[ "$(probed lost)" = 1 ] && [ "$(probed longest_live_ms)" -ge 1000 ]' "$probed"
+	check "probe: sees a kick that waits" '[ "$(probed lost)" -ge 1 ] && [ "$(probed longest_live_ms)" -ge 1000 ]' "$probed"
 	probe_net_start
 	# A wait begins with a frame, which is sent a little later than the pause begins.
 	probe pause "$vm_pid" 500
 	probe_end
 	check "probe: measures a shorter wait" '[ "$(probed longest_ms)" -ge 400 ] && [ "$(probed lost)" = 0 ]' "$probed"
 	probe_net_start
-	# Once might be between two waits.
-	for n in 1 2 3; do
+	# Some will be between two waits.
+	for n in 1 2 3 4 5 6 7 8; do
 		kill -STOP "$vm_pid"
-		usleep 2600000
+		usleep 1300000
 		kill -CONT "$vm_pid"
 		usleep 37000
 	done
 	probe_end
-	check "probe: a guest that is stopped does not wait" '[ "$(probed longest_ms)" -ge 2500 ] && [ "$(probed lost)" = 0 ]' "$probed"
+	check "probe: a guest that is stopped does not wait" '[ "$(probed longest_ms)" -ge 1200 ] && [ "$(probed lost)" = 0 ]' "$probed"
 	stop probe
 }
 
