@@ -160,7 +160,7 @@ impl Port {
     }
 
     /// Whether a store to a register drops the input.
-    fn clears(&self, register: u64, value: u8) -> bool {
+    fn clears(register: u64, value: u8) -> bool {
         register == INTERRUPT_ID && value & FCR_CLEAR_RECEIVED != 0
     }
 
@@ -181,7 +181,7 @@ impl Port {
             }
             INTERRUPT_ID => {
                 self.fifo = value & FCR_FIFO != 0;
-                if self.clears(register, value) {
+                if Self::clears(register, value) {
                     self.input.len = 0;
                 }
             }
@@ -391,7 +391,7 @@ impl<I: Trigger + Send + Sync, W: Write + Send> Device for Uart<I, W> {
             caller.after_exit(|| self.output.drain())?;
             port = self.port.enter(caller)?;
         }
-        if port.clears(offset, value as u8) {
+        if Port::clears(offset, value as u8) {
             self.empty(caller, &mut port)?;
         }
         port.write(offset, value as u8);
