@@ -270,8 +270,8 @@ static void stopped(void)
 	bool flows = true;
 
 	guest_start(&b->guest, VCPU_CPU);
-	/* Where it is stopped in a handler that has not acknowledged anything, none waits. */
-	for (; waited < STOPS && n < 10 * STOPS && flows; n++) {
+	/* Where it is stopped in a handler that has not acknowledged anything, none waits: on a busy machine, most times. */
+	for (; waited < STOPS && n < 40 * STOPS && flows; n++) {
 		uint64_t deadline = now_us() + PATIENCE_US, done;
 		struct haiov_context_query before, after;
 		pid_t tracer;
