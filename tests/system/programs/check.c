@@ -258,19 +258,23 @@ bool back_to(const struct baseline *b, const char *name)
 	return same;
 }
 
+uint64_t slab_settles(uint64_t limit_kb)
+{
+	uint64_t deadline = now_us() + PATIENCE_US, slab;
+
+	while ((slab = meminfo("SUnreclaim")) > limit_kb && now_us() < deadline)
+		sched_yield();
+	return slab;
+}
+
 void no_leak(const struct baseline *warm, unsigned int cycles)
 {
-	/*
-	 * The smallest thing that could leak is one slab object of 8 bytes a cycle. RCU frees late, so
-	 * the figure may take a moment to fall.
-	 */
-	uint64_t limit_kb = warm->slab_kb + cycles * 8 / 1024;
-	uint64_t deadline = now_us() + PATIENCE_US, slab, free_kb;
+	/* The smallest thing that could leak is one slab object of 8 bytes a cycle. */
+	uint64_t limit_kb = warm->slab_kb + cycles * 8 / 1024, slab, free_kb;
 
 	if (!memory_is_exact() || cycles < LEAK_CYCLES)
 		return;
-	while ((slab = meminfo("SUnreclaim")) > limit_kb && now_us() < deadline)
-		sched_yield();
+	slab = slab_settles(limit_kb);
 	check(slab <= limit_kb, "no slab object leaks", "%llu kB, were %llu; %llu would be 8 bytes a cycle",
 	      (unsigned long long)slab, (unsigned long long)warm->slab_kb, (unsigned long long)limit_kb);
 	/* Nor a page in every fourth cycle; 4 MiB are for what the rest of the system does meanwhile. */

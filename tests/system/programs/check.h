@@ -57,6 +57,8 @@ struct baseline {
 struct baseline take_baseline(void);
 /* Waits for that, since files close in the background when a process is killed. */
 bool back_to(const struct baseline *b, const char *name);
+/* The kB of slab that cannot be reclaimed, once they are @limit_kb at most or stay above: RCU frees late. */
+uint64_t slab_settles(uint64_t limit_kb);
 /* Checks that none of @cycles of something has left memory behind, where amounts of memory say anything. */
 void no_leak(const struct baseline *warm, unsigned int cycles);
 /*

@@ -1214,7 +1214,7 @@ static void no_leak_by_threads(void)
 	/* Where amounts of memory say nothing, kmemleak needs no more than some. */
 	unsigned int cycles = memory_is_exact() ? THREADS : THREADS / 16;
 	struct backend *b = backend_alloc(NULL);
-	uint64_t limit_kb = 0, deadline;
+	uint64_t limit_kb = 0, slab;
 
 	b->haiov = open_haiov();
 	for (unsigned int i = 0; i < cycles / 4 + cycles; i++) {
@@ -1225,11 +1225,10 @@ static void no_leak_by_threads(void)
 		object_destroy(b->haiov, b->context);
 		pthread_join(b->thread, NULL);
 	}
-	for (deadline = now_us() + PATIENCE_US; meminfo("SUnreclaim") > limit_kb && now_us() < deadline;)
-		look_later();
-	if (memory_is_exact())
-		check(meminfo("SUnreclaim") <= limit_kb, "no context leaks", "%llu kB; %llu would be half of each",
-		      u(meminfo("SUnreclaim")), u(limit_kb));
+	if (memory_is_exact()) {
+		slab = slab_settles(limit_kb);
+		check(slab <= limit_kb, "no context leaks", "%llu kB; %llu would be half of each", u(slab), u(limit_kb));
+	}
 	backend_free(b);
 }
 
