@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use haiov::UserVei;
 use haiov::user_vei::{Listening, Status};
-use haiov_vmm::block::Block;
+use haiov_vmm::block::{Block, DESCRIPTORS};
 use haiov_vmm::virtio_mmio::{Backend, drain};
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
 use vhost_user_backend::{VhostUserBackend, VringT};
@@ -25,7 +25,7 @@ use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_con
 use crate::vring::{Memory, Vring, lock};
 
 /// Entries of the queue at most.
-const QUEUE_SIZE: usize = 1024;
+const QUEUE_SIZE: usize = DESCRIPTORS;
 
 /// What the thread and the handler have in common.
 struct Shared {

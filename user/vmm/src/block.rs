@@ -4,6 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
+use std::slice;
 
 use nix::fcntl::{Flock, FlockArg};
 use virtio_bindings::bindings::virtio_blk::{
@@ -11,6 +12,7 @@ use virtio_bindings::bindings::virtio_blk::{
     VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT,
 };
 use virtio_queue::DescriptorChain;
+use virtio_queue::desc::split::Descriptor;
 use vm_memory::{
     Address, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, MmapRegion, VolatileMemory, VolatileSlice,
 };
@@ -22,6 +24,10 @@ use crate::virtio_mmio::Backend;
 const SECTOR: u64 = 512;
 /// `VIRTIO_ID_BLOCK`, a macro that virtio-bindings does not have.
 const ID: u32 = 2;
+/// How many descriptors a request has at most: as many as a queue can have entries, whoever makes it.
+pub const DESCRIPTORS: usize = 1024;
+/// Size of what a request begins with (5.2.6).
+const HEADER: usize = 16;
 /// What the guest sees as the disk's serial number.
 const SERIAL: &[u8] = b"haiov-vmm";
 
@@ -32,6 +38,8 @@ pub struct Block {
     map: MmapRegion,
     image: Flock<File>,
     sectors: u64,
+    /// Room for those of a request: a handler gets nothing of the heap.
+    descriptors: Box<[Descriptor; DESCRIPTORS]>,
 }
 
 impl Block {
@@ -56,7 +64,7 @@ impl Block {
             .map_err(|_| Error::DiskInUse { path: path.to_owned() })?;
         let whole = FileOffset::new(image.try_clone().map_err(wrong)?, 0);
         let map = MmapRegion::from_file(whole, (sectors * SECTOR) as usize).map_err(|e| wrong(io::Error::other(e)))?;
-        Ok(Self { map, image, sectors })
+        Ok(Self { map, image, sectors, descriptors: Box::new([Descriptor::default(); DESCRIPTORS]) })
     }
 
     /// Serves a request whose status has a place.
@@ -67,16 +75,16 @@ impl Block {
     /// * `to` - what it wants to have filled, without the status.
     ///
     /// The result is the status.
-    fn execute(&mut self, from: &mut Buffers<'_>, to: &mut Buffers<'_>) -> io::Result<u32> {
-        let (mut kind, mut reserved, mut sector) = ([0; 4], [0; 4], [0; 8]);
-        from.read(&mut kind)?;
-        from.read(&mut reserved)?;
-        from.read(&mut sector)?;
-        let sector = u64::from_le_bytes(sector);
-        match u32::from_le_bytes(kind) {
+    fn execute(&self, from: &mut Buffers<'_>, to: &mut Buffers<'_>) -> io::Result<u32> {
+        let mut header = [0; HEADER];
+        from.read(&mut header)?;
+        // Kind, four bytes that mean nothing any more, sector.
+        let header = u128::from_le_bytes(header);
+        let sector = (header >> 64) as u64;
+        match header as u32 {
             VIRTIO_BLK_T_IN => self.copy(sector, to, |place, buffer| place.copy_to_volatile_slice(buffer))?,
             VIRTIO_BLK_T_OUT => self.copy(sector, from, |place, buffer| buffer.copy_to_volatile_slice(place))?,
-            VIRTIO_BLK_T_FLUSH => self.sync()?,
+            VIRTIO_BLK_T_FLUSH => self.image.sync_data()?,
             VIRTIO_BLK_T_GET_ID => {
                 let mut id = [0; VIRTIO_BLK_ID_BYTES as usize];
                 id[..SERIAL.len()].copy_from_slice(SERIAL);
@@ -115,7 +123,7 @@ impl Block {
 /// takes no memory of the heap.
 struct Buffers<'a> {
     memory: &'a GuestMemoryMmap,
-    chain: DescriptorChain<&'a GuestMemoryMmap>,
+    descriptors: slice::Iter<'a, Descriptor>,
     written: bool,
     /// What is left of the part of it that was begun.
     begun: Option<VolatileSlice<'a>>,
@@ -126,21 +134,25 @@ struct Buffers<'a> {
 }
 
 impl<'a> Buffers<'a> {
-    /// Those of a request; `None` if any is not memory.
-    fn new(memory: &'a GuestMemoryMmap, request: &DescriptorChain<&'a GuestMemoryMmap>, written: bool) -> Option<Self> {
-        let mut left = 0;
-        for descriptor in request.clone().filter(|d| d.is_write_only() == written) {
+    /// Those that the device reads, and those that it writes; `None` if any is not memory.
+    fn of(memory: &'a GuestMemoryMmap, descriptors: &'a [Descriptor]) -> Option<(Self, Self)> {
+        let buffers = |written| {
+            let (descriptors, behind) = (descriptors.iter(), (GuestAddress(0), 0));
+            Self { memory, descriptors, written, begun: None, behind, left: 0 }
+        };
+        let (mut from, mut to) = (buffers(false), buffers(true));
+        for descriptor in descriptors {
             let len = descriptor.len() as usize;
-            left += memory.check_range(descriptor.addr(), len).then_some(len)?;
+            let buffers = if descriptor.is_write_only() { &mut to } else { &mut from };
+            buffers.left += memory.check_range(descriptor.addr(), len).then_some(len)?;
         }
-        Some(Self { memory, chain: request.clone(), written, begun: None, behind: (GuestAddress(0), 0), left })
+        Some((from, to))
     }
 
     /// The next part of the buffers that is not empty.
     fn part(&mut self) -> Option<VolatileSlice<'a>> {
         while self.behind.1 == 0 {
-            let written = self.written;
-            let descriptor = self.chain.find(|d| d.is_write_only() == written)?;
+            let descriptor = self.descriptors.find(|d| d.is_write_only() == self.written)?;
             self.behind = (descriptor.addr(), descriptor.len() as usize);
         }
         let (address, len) = self.behind;
@@ -194,10 +206,16 @@ impl Backend for Block {
     }
 
     fn serve(&mut self, memory: &GuestMemoryMmap, request: DescriptorChain<&GuestMemoryMmap>) -> u32 {
+        let mut count = 0;
+        for descriptor in request {
+            // A driver makes no longer one (2.7.5.3.1).
+            let Some(room) = self.descriptors.get_mut(count) else { return 0 };
+            *room = descriptor;
+            count += 1;
+        }
         // A request without a place for its status cannot be answered: nothing is done, and nothing was written.
-        let Some(mut to) = Buffers::new(memory, &request, true) else { return 0 };
+        let Some((mut from, mut to)) = Buffers::of(memory, &self.descriptors[..count]) else { return 0 };
         let Some(room) = to.left.checked_sub(1) else { return 0 };
-        let Some(mut from) = Buffers::new(memory, &request, false) else { return 0 };
         to.left = room;
         let answer = self.execute(&mut from, &mut to).unwrap_or(VIRTIO_BLK_S_IOERR);
         // The status is the last byte.

@@ -150,6 +150,23 @@ fn malformed_requests_come_back() {
 }
 
 #[test]
+fn a_request_is_no_longer_than_a_queue() {
+    const TABLE: u64 = BUFFERS + 0x2_0000;
+    let (_, mut d) = disk();
+    d.memory.write_obj(VIRTIO_BLK_T_IN.to_le(), GuestAddress(BUFFERS)).unwrap();
+    for (entries, written, status) in [(DESCRIPTORS, 513, OK), (DESCRIPTORS + 1, 0, 0xff)] {
+        // The header, the data, buffers of nothing, the status: in a table, as a driver might that was not told that it may.
+        let mut buffers = vec![(DATA, 0, true); entries];
+        (buffers[0], buffers[1], buffers[entries - 1]) = ((BUFFERS, 16, false), (DATA, 512, true), (STATUS, 1, true));
+        d.describe(TABLE, &buffers);
+        d.memory.write_obj(0xff_u8, GuestAddress(STATUS)).unwrap();
+        d.put_table(TABLE, entries);
+        d.device.serve();
+        assert_eq!((d.used().1, bytes(&d, STATUS, 1)), (written, vec![status]), "{entries}");
+    }
+}
+
+#[test]
 fn buffers_are_cut_anywhere() {
     let (_, mut d) = disk();
     d.memory.write_obj(VIRTIO_BLK_T_IN.to_le(), GuestAddress(BUFFERS)).unwrap();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use virtio_bindings::bindings::virtio_ring::VRING_DESC_F_INDIRECT;
 use vm_memory::Bytes;
 
 use crate::boot;
@@ -107,17 +108,33 @@ impl<B: Backend> Driver<B> {
         }
     }
 
-    /// Puts one request into the queue: buffers by address, size, and whether the device writes them.
-    pub(crate) fn put(&mut self, buffers: &[(u64, u32, bool)]) {
+    /// Writes descriptors: buffers by address, size, and whether the device writes them.
+    pub(crate) fn describe(&self, at: u64, buffers: &[(u64, u32, bool)]) {
         for (i, (address, len, written)) in buffers.iter().enumerate() {
             let last = i + 1 == buffers.len();
             let flags = u16::from(!last) | u16::from(*written) << 1;
-            let at = GuestAddress(DESC + 16 * i as u64);
+            let at = GuestAddress(at + 16 * i as u64);
             self.memory.write_obj(address.to_le(), at).unwrap();
             self.memory.write_obj(len.to_le(), GuestAddress(at.0 + 8)).unwrap();
             self.memory.write_obj(flags.to_le(), GuestAddress(at.0 + 12)).unwrap();
             self.memory.write_obj((i as u16 + 1).to_le(), GuestAddress(at.0 + 14)).unwrap();
         }
+    }
+
+    /// Puts one request into the queue.
+    pub(crate) fn put(&mut self, buffers: &[(u64, u32, bool)]) {
+        self.describe(DESC, buffers);
+        self.offer();
+    }
+
+    /// Puts one request into the queue whose descriptors are in a table.
+    pub(crate) fn put_table(&mut self, table: u64, entries: usize) {
+        self.describe(DESC, &[(table, 16 * entries as u32, false)]);
+        self.memory.write_obj((VRING_DESC_F_INDIRECT as u16).to_le(), GuestAddress(DESC + 12)).unwrap();
+        self.offer();
+    }
+
+    fn offer(&mut self) {
         self.memory.write_obj(0_u16, GuestAddress(AVAIL + 4 + 2 * u64::from(self.next % SIZE))).unwrap();
         self.next = self.next.wrapping_add(1);
         self.memory.write_obj(self.next.to_le(), GuestAddress(AVAIL + 2)).unwrap();
