@@ -25,8 +25,11 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// The file is not a `/dev/haiov`.
-    #[error("cannot {action}: the file is no /dev/haiov; open the device node that the haiov module made")]
+    /// The file is not a `/dev/haiov`, or that of a module which does not have the operation yet.
+    #[error(
+        "cannot {action}: the file is no /dev/haiov, or the haiov module is older than this program; open the device node \
+         of a module that is as new"
+    )]
     NotADevice {
         /// What was to be done.
         action: &'static str,
@@ -300,6 +303,9 @@ mod tests {
             assert_eq!(source.downcast_ref::<Errno>(), Some(&errno));
         }
         assert!(context.error(Errno::EEXIST).to_string().contains("VEIRQ 7"));
+        // Such a number is unknown to another kind of file, and to a module that came before it.
+        let unknown = context.error(Errno::ENOTTY).to_string();
+        assert!(unknown.contains("no /dev/haiov") && unknown.contains("module is older"), "{unknown}");
     }
 
     #[test]
