@@ -207,6 +207,12 @@ def spread(values):
             "p99": ordered[rank], "max": ordered[-1]}
 
 
+def place(mechanism):
+    """Its name, and where it is: the reference VMM, vmm, is what is not said."""
+    name, _, where = mechanism.partition("@")
+    return name, where or "vmm"
+
+
 def row(scenario, mechanism, params, metric, unit, values):
     """One row; the words are those of Documentation/measurements.rst."""
     if scenario not in SCENARIOS:
