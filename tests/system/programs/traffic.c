@@ -726,6 +726,9 @@ static void do_isolation(void)
 
 /* ---- the rate limit ---- */
 
+/* So often is the storm to be over its rate. */
+#define STORM_PAUSES	5
+
 static void do_storm(uint64_t events, uint64_t window_us)
 {
 	struct baseline before = take_baseline();
@@ -745,9 +748,9 @@ static void do_storm(uint64_t events, uint64_t window_us)
 	do {
 		q = route_query(t.haiov, route);
 		sched_yield();
-	} while (q.out_throttled < 10 && now_us() < deadline);
+	} while (q.out_throttled < STORM_PAUSES && now_us() < deadline);
 	elapsed = now_us() - began;
-	check(q.out_throttled >= 10, "a storm is throttled", "%llu times; %llu events of %llu sends in %llu us",
+	check(q.out_throttled >= STORM_PAUSES, "a storm is throttled", "%llu times; %llu events of %llu sends in %llu us",
 	      u(q.out_throttled), u(q.out_delivered), u(t.guest.shared->sent), u(elapsed));
 	/* One burst of twice the limit, then the limit in each window, see kmod/storm.rs. */
 	most = (elapsed / window_us + 2) * 2 * events;
