@@ -53,10 +53,12 @@ start_vmm() { # MECHANISM
 }
 
 start_qemu() { # MECHANISM
-	notify=eventfd vei=on
+	notify=eventfd
 	case $1 in
 	ioeventfd) vei=off ;;
-	hcs) notify=hcs ;;
+	# Nobody tells QEMU where a process of its own serves a queue. A handler's route is where its thread is.
+	vei) vei=on,vei-cpu=$disk_cpu ;;
+	hcs) vei=on notify=hcs ;;
 	esac
 	rm -f /tmp/blk.sock
 	taskset -c $disk_cpu haiov-vhost-user-blk --socket /tmp/blk.sock --image /tmp/disk.img --notify $notify --cpu $disk_cpu \
