@@ -49,7 +49,7 @@ done
 load1=$!
 (while :; do :; done) &
 load2=$!
-guest moved --console uer --cpus 4 --cmdline "$(run 'for i in 1 2 3 4; do yes "from $i: 0123456789" | head -n 400 & done; wait')" </dev/null &
+guest moved --console uer --cpus 4 --cmdline "$(run 'for i in 1 2 3 4; do yes "from $i: 0123456789" | head -n 1600 & done; wait')" </dev/null &
 moves=0
 until [ -s moved.status ]; do
 	pid=$(pidof haiov-vmm) || continue
@@ -68,7 +68,7 @@ check "moved: powers off with status 0" is moved.status 0
 check "moved: no word on standard error" is moved.err ""
 check "moved: the threads were moved often" [ $moves -gt 100 ]
 for i in 1 2 3 4; do
-	check "moved: every line of $i" equals "$(tr -d '\r' <moved | grep -c "^from $i: 0123456789\$")" 400
+	check "moved: every line of $i" equals "$(tr -d '\r' <moved | grep -c "^from $i: 0123456789\$")" 1600
 done
 
 typed echoed --console uer
